@@ -1,0 +1,389 @@
+import os
+import sqlite3
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from conftest import JOB, JOB_ID, Plant
+from faults import Fault, run
+
+import store
+from schemas import JobSchema
+from store import COLUMNS, JobStore, StoreError
+
+SCHEMA = Path(store.__file__).with_name("schema.sql")
+
+
+@pytest.fixture
+def jobs(database: Path, plant: Plant) -> Iterator[JobStore]:
+    plant()
+    jobs = JobStore(database)
+    yield jobs
+    jobs.close()
+
+
+def affected(jobs: JobStore) -> object:
+    return (jobs.get(JOB_ID) or {}).get("affected_count")
+
+
+# The table
+
+
+def test_the_table_has_the_members_as_its_columns(database: Path) -> None:
+    with closing(sqlite3.connect(database)) as connection:
+        columns = connection.execute("PRAGMA table_info(bulk_action_jobs)").fetchall()
+    assert [column[1] for column in columns] == list(JobSchema().fields) == list(COLUMNS)
+
+
+def test_the_sqlite3_shell_makes_the_same_table(tmp_path: Path, database: Path) -> None:
+    other = tmp_path / "other.db"
+    with SCHEMA.open() as schema:
+        subprocess.run(["sqlite3", other], stdin=schema, check=True, stdout=subprocess.DEVNULL)
+    dumps = []
+    for path in (other, database):
+        with closing(sqlite3.connect(path)) as connection:
+            assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+            dumps.append(list(connection.iterdump()))
+    assert dumps[0] == dumps[1]
+
+
+@pytest.mark.parametrize("member", JOB)
+def test_only_the_times_not_reached_yet_may_be_null(plant: Plant, member: str) -> None:
+    if member in ("executed_at", "completed_at"):
+        plant(**{member: None})
+    else:
+        with pytest.raises(sqlite3.IntegrityError, match="NOT NULL"):
+            plant(**{member: None})
+
+
+@pytest.mark.parametrize(
+    "job_id",
+    [
+        JOB_ID.upper(),
+        JOB_ID.replace("-", ""),
+        JOB_ID[:-1],
+        JOB_ID[:-1] + "g",
+        JOB_ID + "\n",
+        "-" + JOB_ID[1:],
+    ],
+)
+def test_the_table_holds_ids_to_lower_case_uuids(plant: Plant, job_id: str) -> None:
+    with pytest.raises(sqlite3.IntegrityError, match="job_id is a lower-case UUID"):
+        plant(job_id=job_id)
+
+
+@pytest.mark.parametrize(
+    "member", ["scheduled_at", "executed_at", "completed_at", "created_at", "updated_at"]
+)
+class TestTimesOfTheTable:
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "2026-05-16T08:00:00Z",
+            "2026-05-16t08:00:00z",
+            "2026-05-16T08:00:00.184467441+02:00",
+            "2026-05-16T08:00:00-23:59",
+            "2024-02-29T00:00:00Z",
+            "0000-02-29T00:00:00Z",
+            "9999-12-31T23:59:59.5Z",
+            "1998-12-31T23:59:60Z",
+        ],
+    )
+    def test_each_takes_rfc_3339(self, plant: Plant, member: str, text: str) -> None:
+        plant(**{member: text})
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            "2026-05-16 08:00:00Z",
+            "2026-05-16T08:00:00",
+            "2026-05-16T08:00Z",
+            "2026-05-16T08:00:00.Z",
+            "2026-05-16T08:00:00..5Z",
+            "2026-05-16T08:00:00.5.5Z",
+            "2026-05-16T08:00:005Z",
+            "2026-05-16T08:00:00+0200",
+            "2026-05-16T08:00:00+30:00",
+            "2026-05-16T08:00:00Z+02:00",
+            "2026-05-16T24:00:00Z",
+            "2026-05-16T08:60:00Z",
+            "2026-05-16T08:00:70Z",
+            "2026-02-29T08:00:00Z",
+            "2026-13-01T08:00:00Z",
+            "2O26-05-16T08:00:00Z",
+        ],
+    )
+    def test_each_refuses_other_forms(self, plant: Plant, member: str, text: str) -> None:
+        with pytest.raises(sqlite3.IntegrityError, match=f"{member} is an RFC 3339 date-time"):
+            plant(**{member: text})
+
+
+@pytest.mark.parametrize(("member", "value"), [("max_limit", "many"), ("status", b"\x00")])
+def test_the_table_is_strict_about_types(plant: Plant, member: str, value: object) -> None:
+    with pytest.raises(sqlite3.IntegrityError, match="cannot store"):
+        plant(**{member: value})
+
+
+def test_the_table_sets_no_range_and_no_vocabulary(plant: Plant) -> None:
+    plant(status="paused", action_type="", progress_percent=-1, max_limit=2**63 - 1)
+
+
+# Making a database
+
+
+def test_create_leaves_an_existing_file_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db"
+    path.write_text("mine")
+    with pytest.raises(FileExistsError):
+        store.create(path)
+    assert path.read_text() == "mine"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_create_makes_nothing_where_the_rows_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(sqlite3.Error):
+        store.create(tmp_path / "jobs.db", "INSERT INTO bulk_action_jobs VALUES (1);")
+    assert list(tmp_path.iterdir()) == []
+
+
+# Reading
+
+
+def test_get_returns_the_row_as_stored(jobs: JobStore) -> None:
+    assert jobs.get(JOB_ID) == JOB
+
+
+def test_get_takes_an_id_in_any_case(jobs: JobStore) -> None:
+    assert jobs.get(JOB_ID.upper()) == JOB
+
+
+def test_get_leaves_out_what_is_null(jobs: JobStore, plant: Plant) -> None:
+    plant(executed_at=None, completed_at=None)
+    assert (jobs.get(JOB_ID) or {}).keys() == JOB.keys() - {"executed_at", "completed_at"}
+
+
+def test_get_returns_none_for_an_unknown_id(jobs: JobStore) -> None:
+    assert jobs.get("00000000-0000-4000-8000-000000000000") is None
+
+
+def test_get_keeps_the_bytes_of_text_that_is_not_utf_8(jobs: JobStore, database: Path) -> None:
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("UPDATE bulk_action_jobs SET status = CAST(x'ff00' AS TEXT)")
+    assert (jobs.get(JOB_ID) or {})["status"] == "\udcff\0"
+
+
+@pytest.mark.parametrize("name", ["a b", "100%", "%41", "a?mode=rwc", "a#b", "it's", "Größe-作業"])
+def test_any_path_works(tmp_path: Path, plant: Plant, name: str) -> None:
+    path = tmp_path / name / f"{name}.db"
+    path.parent.mkdir()
+    store.create(path)
+    plant(path=path)
+    with closing(JobStore(path)) as jobs:
+        assert jobs.get(JOB_ID) == JOB
+    assert {child.name for child in path.parent.iterdir()} - {path.name} <= {
+        f"{path.name}-wal",
+        f"{path.name}-shm",
+    }
+
+
+def test_a_relative_path_is_of_the_folder_it_was_made_in(
+    jobs: JobStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with closing(JobStore("jobs.db")) as relative:
+        monkeypatch.chdir("/")
+        assert relative.get(JOB_ID) == jobs.get(JOB_ID)
+
+
+def test_a_store_cannot_write(jobs: JobStore) -> None:
+    jobs.get(JOB_ID)
+    _, connection = jobs._idle[0]
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        connection.execute("DELETE FROM bulk_action_jobs")
+
+
+def test_a_store_makes_no_file(tmp_path: Path) -> None:
+    with pytest.raises(StoreError):
+        JobStore(tmp_path / "none.db").get(JOB_ID)
+    assert list(tmp_path.iterdir()) == []
+
+
+# Changes of the file
+
+
+def test_a_commit_is_seen_by_the_next_read(jobs: JobStore, plant: Plant) -> None:
+    for count in range(20):
+        plant(affected_count=count)
+        assert affected(jobs) == count
+
+
+def test_a_file_replaced_by_rename_is_seen_by_the_next_read(
+    jobs: JobStore, database: Path, plant: Plant
+) -> None:
+    for count in range(20):
+        new = database.with_name("new.db")
+        store.create(new)
+        plant(path=new, affected_count=count)
+        new.replace(database)
+        assert affected(jobs) == count
+
+
+def test_a_wal_that_the_replaced_file_leaves_behind_is_not_read(
+    jobs: JobStore, database: Path, plant: Plant
+) -> None:
+    assert jobs.get(JOB_ID)
+    plant(affected_count=1)
+    new = database.with_name("new.db")
+    store.create(new)
+    plant(path=new, affected_count=2)
+    assert Path(f"{database}-wal").stat().st_size
+    new.replace(database)
+    assert [affected(jobs), affected(jobs)] == [2, 2]
+
+
+def test_a_wal_that_the_new_file_has_made_its_own_is_read(
+    jobs: JobStore, database: Path, plant: Plant
+) -> None:
+    for count in range(1, 20):
+        assert jobs.get(JOB_ID)
+        plant(affected_count=-count)
+        new = database.with_name("new.db")
+        store.create(new)
+        plant(path=new, affected_count=count)
+        new.replace(database)
+        if count % 2:
+            assert affected(jobs) == count
+        for name in ("-wal", "-shm"):
+            Path(f"{database}{name}").unlink()
+        plant(affected_count=1000 + count)
+        assert affected(jobs) == 1000 + count
+
+
+def test_a_connection_that_a_replacement_overtook_is_not_kept(
+    jobs: JobStore, database: Path, plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = database.with_name("new.db")
+    store.create(new)
+    plant(path=new, affected_count=1)
+    connect = sqlite3.connect
+
+    def replace_and_connect(*args: object, **kwargs: object) -> sqlite3.Connection:
+        new.replace(database)
+        return connect(*args, **kwargs)  # type: ignore[call-overload,no-any-return]
+
+    monkeypatch.setattr(sqlite3, "connect", replace_and_connect)
+    assert affected(jobs) == 1
+    assert jobs._idle == []
+
+
+def test_a_lock_is_waited_for(jobs: JobStore, database: Path) -> None:
+    with closing(sqlite3.connect(database)) as writer:
+        writer.execute("PRAGMA journal_mode = DELETE")
+    with closing(sqlite3.connect(database, check_same_thread=False)) as writer:
+        writer.execute("BEGIN EXCLUSIVE")
+        release = threading.Timer(0.2, writer.rollback)
+        release.start()
+        assert jobs.get(JOB_ID) == JOB
+        release.join()
+
+
+# Faults of the file
+
+
+def test_a_fault_is_a_store_error_until_the_file_is_repaired(
+    jobs: JobStore,
+    database: Path,
+    plant: Plant,
+    fault: Fault,
+) -> None:
+    jobs.get(JOB_ID)
+    run("PRAGMA wal_checkpoint(TRUNCATE)")(database)
+    fault.do(database)
+    with pytest.raises(StoreError, match=fault.reason) as caught:
+        jobs.get(JOB_ID)
+    assert str(database) in str(caught.value)
+    assert caught.value.__cause__ is not None
+    assert jobs._idle == []
+    for path in (database, Path(f"{database}-wal"), Path(f"{database}-shm")):
+        if path.is_dir():
+            path.rmdir()
+        path.unlink(missing_ok=True)
+    store.create(database)
+    plant()
+    assert jobs.get(JOB_ID) == JOB
+
+
+def test_a_lock_that_stays_is_a_store_error_after_a_second(jobs: JobStore, database: Path) -> None:
+    run("PRAGMA journal_mode = DELETE")(database)
+    with closing(sqlite3.connect(database)) as writer:
+        writer.execute("BEGIN EXCLUSIVE")
+        start = time.monotonic()
+        with pytest.raises(StoreError, match="locked"):
+            jobs.get(JOB_ID)
+        assert 0.9 < time.monotonic() - start < 3
+    assert jobs.get(JOB_ID) == JOB
+
+
+def test_an_id_that_no_text_can_hold_is_a_store_error(jobs: JobStore) -> None:
+    with pytest.raises(StoreError):
+        jobs.get("\ud800")
+
+
+def test_a_check_leaves_no_connection_for_a_fork_to_share(jobs: JobStore) -> None:
+    jobs.check()
+    assert jobs._idle == []
+
+
+# Threads
+
+
+def test_reads_of_many_threads_share_few_connections(jobs: JobStore, database: Path) -> None:
+    start = threading.Barrier(32)
+    got: list[object] = []
+
+    def read() -> None:
+        start.wait()
+        got.extend(jobs.get(JOB_ID) for _ in range(20))
+
+    threads = [threading.Thread(target=read) for _ in range(32)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert got == [JOB] * 640
+    assert 1 <= len(jobs._idle) <= 8
+    jobs.close()
+    assert not [
+        target
+        for link in Path("/proc/self/fd").iterdir()
+        if (target := os.path.realpath(link)).startswith(str(database))
+    ]
+
+
+def test_no_read_is_older_than_the_last_commit_before_it(jobs: JobStore, plant: Plant) -> None:
+    committed = 0
+    seen: set[tuple[int, object]] = set()
+    done = threading.Event()
+
+    def poll() -> None:
+        while not done.is_set():
+            floor = committed
+            seen.add((floor, affected(jobs)))
+
+    plant(affected_count=0)
+    threads = [threading.Thread(target=poll) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for count in range(1, 200):
+        plant(affected_count=count)
+        committed = count
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert len(seen) > 20
+    assert [pair for pair in seen if int(str(pair[1])) < pair[0]] == []
