@@ -1,0 +1,155 @@
+"""Bearer tokens (RFC 6750), from a file that holds their digests and never the tokens."""
+
+import hashlib
+import hmac
+import logging
+import os
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+from flask import request
+from flask_httpauth import HTTPTokenAuth
+
+from problems import Problem
+from schemas import is_date_time
+
+REALM = "bulk-action-jobs"
+
+_LINE = re.compile(r"([0-9A-Fa-f]{64})\s+([!-~]+)(?:\s+([!-~]+))?")
+_SETTLED = 2_000_000_000  # nanoseconds; no file system's clock ticks more slowly
+_View = TypeVar("_View", bound=Callable[..., Any])
+_log = logging.getLogger(__name__)
+
+
+class TokensError(Exception):
+    """Raised when the token file cannot be read, or cannot be relied on at the start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One line of the token file: a token's SHA-256, its client, and when it expires, if ever."""
+
+    digest: bytes
+    name: str
+    expires: datetime | None
+
+    @classmethod
+    def parse(cls, line: str) -> "Token":
+        """Read `SHA-256-hex NAME [EXPIRES]`, EXPIRES a date-time of RFC 3339.
+
+        Raises ValueError where the line has another form. The message does not repeat the line:
+        somebody may have written the token itself there.
+        """
+        match = _LINE.fullmatch(line)
+        if match is None:
+            raise ValueError("expected 'SHA-256-hex NAME [EXPIRES]'")
+        digest, name, expires = match.groups()
+        if expires is None:
+            return cls(bytes.fromhex(digest), name, None)
+        if not is_date_time(expires):
+            raise ValueError("EXPIRES must be an RFC 3339 date-time such as 2027-01-31T00:00:00Z")
+        # datetime knows no leap second and no lower-case letters.
+        moment = datetime.fromisoformat(expires.upper().replace(":60", ":59"))
+        return cls(bytes.fromhex(digest), name, moment)
+
+
+class TokenFile:
+    """The token file at `path`: one line a client, blank lines and `#` comments aside."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path).absolute()
+        self._latest: tuple[tuple[int, ...], bool, list[Token]] = (), False, []
+
+    def read(self) -> tuple[list[Token], list[str]]:
+        """Return the file's tokens, and a sentence naming file and line for each malformed line.
+
+        Raises `TokensError` when the file cannot be read.
+        """
+        tokens, complaints = [], []
+        try:
+            lines = self.path.read_text("utf-8-sig", "replace").split("\n")
+        except OSError as error:
+            raise TokensError(f"cannot read {self.path}: {error.strerror}") from error
+        for number, line in enumerate(lines, 1):
+            if text := line.partition("#")[0].strip():
+                try:
+                    tokens.append(Token.parse(text))
+                except ValueError as error:
+                    complaints.append(f"{self.path}, line {number}: {error}")
+        return tokens, complaints
+
+    def check(self) -> None:
+        """Raise `TokensError` unless the file has a token and every line of it is well-formed."""
+        tokens, complaints = self.read()
+        if complaints:
+            raise TokensError(complaints[0])
+        if not tokens:
+            raise TokensError(f"{self.path} has no token")
+
+    def verify(self, token: str) -> str | None:
+        """Return the name of the client that holds `token`, or None for no one.
+
+        The file counts as it is now: an edit is in force with the next request. Raises
+        `TokensError` when it cannot be read.
+        """
+        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        name = None
+        for candidate in self._current():
+            if hmac.compare_digest(candidate.digest, digest) and (
+                candidate.expires is None or candidate.expires > datetime.now(UTC)
+            ):
+                name = candidate.name
+        return name
+
+    def _current(self) -> list[Token]:
+        try:
+            status = os.stat(self.path)
+        except OSError as error:
+            raise TokensError(f"cannot read {self.path}: {error.strerror}") from error
+        version = (
+            status.st_dev,
+            status.st_ino,
+            status.st_size,
+            status.st_mtime_ns,
+            status.st_ctime_ns,
+        )
+        seen, settled, tokens = self._latest
+        if version != seen or not settled:
+            # A second edit within one tick of the clock leaves the times as they are.
+            settled = time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > _SETTLED
+            tokens, complaints = self.read()
+            if version != seen:
+                for complaint in complaints:
+                    _log.error("%s; the line is ignored", complaint)
+            self._latest = version, settled, tokens  # at once: other threads do the same
+        return tokens
+
+
+def bearer_auth(tokens: TokenFile) -> Callable[[_View], _View]:
+    """Return the decorator of a view that only a request with one of `tokens` reaches.
+
+    Any other ends in a `Problem`: 401 with a challenge.
+    """
+    auth = HTTPTokenAuth("Bearer", REALM)
+    auth.verify_token(lambda token: tokens.verify(token) if token else None)
+    auth.error_handler(_refuse)
+    return auth.login_required  # type: ignore[no-any-return]  # the library ships no types
+
+
+def _refuse(status: int) -> NoReturn:
+    """Raise the 401 with its challenge (RFC 6750, 3).
+
+    Only a request that presented a bearer token is told that it is invalid.
+    """
+    challenge = f'Bearer realm="{REALM}"'
+    detail = "Authentication is required: send a bearer token."
+    scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and credentials.strip():
+        detail = "The access token is unknown, expired or revoked."
+        challenge += f', error="invalid_token", error_description="{detail}"'
+    raise Problem(status, detail, headers={"WWW-Authenticate": challenge})

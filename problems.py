@@ -1,0 +1,90 @@
+"""Every error that the application answers: a problem details object (RFC 9457, once RFC 7807)."""
+
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from urllib.parse import quote
+
+from flask import Response, current_app, g, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from schemas import ProblemSchema
+
+_SCHEMA = ProblemSchema()
+
+
+class Problem(HTTPException):
+    """Raised when a request ends in an error of the documentation.
+
+    `status` is the HTTP status code, `detail` a sentence for people, `details` what is wrong with
+    each member at fault, by its name; `headers` go out with the answer.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        details: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.code = status
+        self.details = details
+        self.headers = headers or {}
+
+    def get_headers(self, *_: object) -> list[tuple[str, str]]:
+        """Return the headers that the problem came with."""
+        return list(self.headers.items())
+
+
+def answer(error: Exception) -> Response:
+    """Return the problem that tells a client of `error`.
+
+    An HTTP exception keeps its status, text and headers. Any other is logged, once, with its
+    traceback, and becomes a 500 that tells the client its request id and nothing else.
+    """
+    if not isinstance(error, HTTPException):
+        current_app.logger.error(
+            "%s %s failed: %r [request %s]",
+            request.method,
+            instance(),
+            error,
+            g.request_id,
+            exc_info=error,
+        )
+        error = Problem(500, "The server could not answer. Its log has the cause.")
+    if isinstance(error, MethodNotAllowed):
+        error.valid_methods = sorted(error.valid_methods or ())
+    status = HTTPStatus(error.code or 500)
+    problem = {
+        "type": "about:blank",
+        "title": status.phrase,
+        "status": status.value,
+        "detail": error.description,
+        "instance": instance(),
+        "error": error.description,
+        "requestId": g.request_id,
+    }
+    if isinstance(error, Problem) and error.details:
+        problem["details"] = error.details
+    response = Response(
+        _SCHEMA.dumps(problem, ensure_ascii=False) + "\n",
+        status,
+        mimetype="application/problem+json",
+    )
+    for name, value in error.get_headers():
+        if name != "Content-Type":
+            response.headers[name] = value
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def instance() -> str:
+    """Return the path of the request, mount point included, as a URI reference (RFC 3986, 4.2).
+
+    Two slashes in front would name a host: a dot segment keeps them a path.
+    """
+    path = request.environ.get("SCRIPT_NAME", "") + request.environ.get("PATH_INFO", "")
+    quoted = quote(path, safe="/:@!$&'()*+,;=~", encoding="latin-1")
+    return re.sub("^//", "/.//", quoted) or "/"
