@@ -1,0 +1,124 @@
+"""A bulk action job of a network appliance, over HTTP, from a SQLite file."""
+
+import hashlib
+import re
+import sqlite3
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import click
+from flask import Flask, Response, g, request
+from marshmallow import ValidationError
+
+import demo
+import problems
+from auth import TokenFile, TokensError, bearer_auth
+from schemas import JobSchema, is_uuid
+from store import JobStore, StoreError
+
+RETRY_AFTER = 2  # seconds until a job that has not ended is worth asking for again
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+def create_app(config: Mapping[str, Any] | None = None) -> Flask:
+    """Return the service as a WSGI application.
+
+    `config` overrides the settings of the environment (`FLASK_DATABASE`, `FLASK_TOKENS_FILE`):
+    `DATABASE`, the path of the SQLite file, and `TOKENS_FILE`, the path of the token file. Without
+    a `DATABASE` it serves the demo.
+
+    Raises `click.ClickException`, one line that says how to mend it, when the service cannot
+    answer with what it was given.
+    """
+    app = Flask(__name__, static_folder=None)
+    app.config.from_prefixed_env()
+    app.config.from_mapping(config)
+    # The documented methods and paths are all there are: no OPTIONS, no redirect of //.
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    app.url_map.merge_slashes = False
+
+    store, tokens = _open(app)
+    app.extensions["bulk_action_jobs"] = store
+    login_required = bearer_auth(tokens)
+    schema = JobSchema()
+
+    app.before_request(_identify)
+    app.after_request(_tag)
+    app.register_error_handler(Exception, problems.answer)
+
+    @app.get("/api/actions/bulk/jobs/<id>")
+    @login_required
+    def get_bulk_action_job(id: str) -> Response:  # noqa: A002 (the documented name)
+        if not is_uuid(id):
+            detail = "The id is not a UUID in its 8-4-4-4-12 form, so it names no job."
+            raise problems.Problem(404, detail, details={"id": detail})
+        row = store.get(id)
+        if row is None:
+            raise problems.Problem(404, "No bulk action job has this id.")
+        try:
+            body = schema.dumps(row, ensure_ascii=False).encode() + b"\n"
+        except ValidationError:  # it names the first member at fault; the log names all
+            raise ValueError(f"job {id} breaks the contract: {schema.validate(row)}") from None
+        ended = "completed_at" in row or row["status"] in ("completed", "failed", "cancelled")
+        return _answer(body, ended)
+
+    return app
+
+
+def _open(app: Flask) -> tuple[JobStore, TokenFile]:
+    """Return the store and the tokens that the settings name, each having proved to be readable."""
+    database, tokens_file = app.config.get("DATABASE"), app.config.get("TOKENS_FILE")
+    if database is None:
+        try:
+            database = demo.database(app.instance_path)
+        except (OSError, sqlite3.Error) as error:
+            raise click.ClickException(
+                f"cannot make the demo in {app.instance_path}: {error}. "
+                "Set FLASK_DATABASE and FLASK_TOKENS_FILE to serve jobs of your own."
+            ) from error
+        tokens_file = demo.TOKENS_FILE if tokens_file is None else tokens_file
+        demo.announce(app)
+    elif tokens_file is None:
+        raise click.ClickException(
+            "a DATABASE is configured, but no TOKENS_FILE: set FLASK_TOKENS_FILE to the path of a "
+            "file with a line 'SHA-256-hex NAME [EXPIRES]' for each token."
+        )
+    store, tokens = JobStore(str(database)), TokenFile(str(tokens_file))
+    try:
+        store.check()
+        tokens.check()
+    except StoreError as error:
+        raise click.ClickException(
+            f"{error}. FLASK_DATABASE must be the path of a database made from schema.sql: "
+            "sqlite3 jobs.db < schema.sql"
+        ) from error
+    except TokensError as error:
+        raise click.ClickException(
+            f"{error}. FLASK_TOKENS_FILE must be the path of a file with a line "
+            "'SHA-256-hex NAME [EXPIRES]' for each token."
+        ) from error
+    return store, tokens
+
+
+def _identify() -> None:
+    """Give the request its id: the client's own where it is fit for a header and a log line."""
+    offered = request.headers.get("X-Request-Id", "")
+    g.request_id = offered if _REQUEST_ID.fullmatch(offered) else str(uuid.uuid4())
+
+
+def _tag(response: Response) -> Response:
+    response.headers["X-Request-Id"] = g.request_id
+    return response
+
+
+def _answer(body: bytes, ended: bool) -> Response:
+    """Return 200 with the job, or 304 where the client has it already (RFC 9110, 13.1.2)."""
+    etag = hashlib.sha256(body).hexdigest()[:32]
+    headers = {"ETag": f'"{etag}"', "Cache-Control": "private, no-cache", "Vary": "Authorization"}
+    if not ended:
+        headers["Retry-After"] = str(RETRY_AFTER)
+    if request.if_none_match.contains_weak(etag):
+        return Response(status=304, headers=headers)
+    return Response(body, headers=headers, mimetype="application/json")

@@ -1,0 +1,135 @@
+import hashlib
+import shutil
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from faults import FAULTS, Fault
+from flask import Flask
+from flask.testing import FlaskClient
+from serving import ROOT
+from werkzeug.test import TestResponse
+
+import store
+from app import create_app
+
+JOB_ID = "0e4f0a6c-6d1f-4b7a-9a54-1c5b8a6d2f30"
+JOB: dict[str, Any] = {
+    "job_id": JOB_ID,
+    "criteria_json": '{"relay": "10.20.0.1"}',
+    "action_type": "block",
+    "action_duration": 3600,
+    "action_reason": "Überflutung am Relay",
+    "scheduled_at": "2026-05-16T08:00:00Z",
+    "executed_at": "2026-05-16T10:00:02.184467441+02:00",
+    "completed_at": "2026-05-16T08:01:37.550161602Z",
+    "max_limit": 500,
+    "preview_count": 137,
+    "affected_count": 137,
+    "status": "completed",
+    "progress_percent": 100,
+    "created_by": "noc-oncall",
+    "created_at": "2026-05-16t07:58:12z",
+    "updated_at": "2026-05-16T08:01:37.550161602Z",
+}
+TOKEN = "a-token-of-the-tests"
+
+Plant = Callable[..., None]
+Get = Callable[..., TestResponse]
+
+
+def url(job_id: str = JOB_ID) -> str:
+    return f"/api/actions/bulk/jobs/{job_id}"
+
+
+def line(token: str, name: str = "tester", expires: str = "") -> str:
+    return f"{hashlib.sha256(token.encode()).hexdigest()} {name} {expires}\n"
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    path = tmp_path / "jobs.db"
+    store.create(path)
+    return path
+
+
+@pytest.fixture
+def plant(database: Path) -> Plant:
+    """Write JOB with other members; `lawful=False` past the CHECKs, `table` to another table."""
+
+    def plant(*, lawful: bool = True, path: Path = database, **members: Any) -> None:
+        row = JOB | members
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute(f"PRAGMA ignore_check_constraints = {not lawful:d}")
+            marks = ", ".join("?" * len(row))
+            connection.execute(
+                f"INSERT OR REPLACE INTO bulk_action_jobs ({', '.join(row)}) VALUES ({marks})",  # noqa: S608 (names of columns)
+                list(row.values()),
+            )
+
+    return plant
+
+
+@pytest.fixture
+def tokens_file(tmp_path: Path) -> Path:
+    path = tmp_path / "tokens"
+    path.write_text(line(TOKEN))
+    return path
+
+
+@pytest.fixture
+def make_app() -> Iterator[Callable[..., Flask]]:
+    apps = []
+
+    def make_app(**config: object) -> Flask:
+        app = create_app(config)
+        apps.append(app)
+        return app
+
+    yield make_app
+    for app in apps:
+        app.extensions["bulk_action_jobs"].close()
+
+
+@pytest.fixture
+def app(make_app: Callable[..., Flask], database: Path, tokens_file: Path) -> Flask:
+    return make_app(DATABASE=database, TOKENS_FILE=tokens_file)
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture
+def get(client: FlaskClient) -> Get:
+    """Ask for a job with the tests' token; `headers` and `method` as given."""
+
+    def get(
+        job_id: str = JOB_ID, *, method: str = "GET", headers: dict[str, str] | None = None
+    ) -> TestResponse:
+        bearer = {"Authorization": f"Bearer {TOKEN}"}
+        return client.open(url(job_id), method=method, headers=bearer | (headers or {}))
+
+    return get
+
+
+@pytest.fixture(params=list(FAULTS))
+def fault(request: pytest.FixtureRequest) -> Fault:
+    return FAULTS[request.param]
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """Return a copy of the project in which `make` finds everything installed."""
+    copy = tmp_path / "copy"
+    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "instance", "__pycache__"))
+    (copy / ".venv").mkdir()
+    (copy / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
+    for stamp in ("made", "run", "dev"):
+        (copy / ".venv" / stamp).touch()
+    return copy
