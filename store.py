@@ -7,7 +7,7 @@ its place by rename; a fault of the file is a `StoreError` for as long as it las
 import os
 import sqlite3
 import tempfile
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 COLUMNS = (
@@ -77,7 +77,7 @@ class JobStore:
             connection = self._take(identity)
             try:
                 row = connection.execute(_SELECT, (job_id.lower(),)).fetchone()
-                reusable = len(self._idle) < _MOST_IDLE and self._identity() == identity
+                reusable = self._identity() == identity
             except BaseException:
                 connection.close()
                 raise
@@ -89,6 +89,9 @@ class JobStore:
             self._idle.append((identity, connection))
         else:
             connection.close()
+        if len(self._idle) > _MOST_IDLE:
+            with suppress(IndexError):  # other threads may take them all meanwhile
+                self._idle.pop()[1].close()
         if row is None:
             return None
         return {name: value for name, value in zip(COLUMNS, row, strict=True) if value is not None}

@@ -365,6 +365,14 @@ def test_reads_of_many_threads_share_few_connections(jobs: JobStore, database: P
     ]
 
 
+def test_no_more_connections_are_kept_than_are_of_use(
+    jobs: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "_MOST_IDLE", 0)
+    assert jobs.get(JOB_ID) == JOB
+    assert jobs._idle == []
+
+
 def test_no_read_is_older_than_the_last_commit_before_it(jobs: JobStore, plant: Plant) -> None:
     committed = 0
     seen: set[tuple[int, object]] = set()
