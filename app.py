@@ -1,15 +1,21 @@
 """A bulk action job of a network appliance, over HTTP, from a SQLite file."""
 
 import hashlib
+import json
 import re
 import sqlite3
+import tempfile
 import uuid
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import click
-from flask import Flask, Response, g, request
+from flask import Flask, Response, g, redirect, request, url_for
+from flask_swagger_ui import get_swaggerui_blueprint
 from marshmallow import ValidationError
+from werkzeug.wrappers import Response as WerkzeugResponse
 
 import demo
 import problems
@@ -19,6 +25,19 @@ from store import JobStore, StoreError
 
 RETRY_AFTER = 2  # seconds until a job that has not ended is worth asking for again
 
+_OPENAPI = Path(__file__).with_name("openapi.yaml")
+_DOCS = {
+    # Relative, and so right under any mount point.
+    "base_url": ".",
+    "api_url": "../openapi.yaml",
+    "config": {
+        "app_name": "Bulk action jobs",
+        "validatorUrl": None,  # asks a host of the internet
+        "oauth2RedirectUrl": None,  # echoes the Host header
+        "layout": "BaseLayout",  # without the bar that loads another document
+        "tryItOutEnabled": True,
+    },
+}
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -64,6 +83,22 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
         ended = "completed_at" in row or row["status"] in ("completed", "failed", "cancelled")
         return _answer(body, ended)
 
+    @app.get("/openapi.yaml")
+    def openapi_document() -> WerkzeugResponse:
+        document = _OPENAPI.read_text("utf-8")
+        if request.root_path:  # mounted there: its server is not the root of the host
+            server = json.dumps(quote(request.root_path))
+            document = document.replace("- url: /\n", f"- url: {server}\n", 1)
+        response = Response(document, mimetype="application/yaml")
+        response.add_etag()
+        return response.make_conditional(request)
+
+    @app.get("/")
+    def home() -> WerkzeugResponse:
+        return redirect(url_for("swagger_ui.show"))
+
+    app.register_blueprint(get_swaggerui_blueprint(**_DOCS), url_prefix="/docs")
+    app.cli.add_command(_print_openapi)
     return app
 
 
@@ -122,3 +157,21 @@ def _answer(body: bytes, ended: bool) -> Response:
     if request.if_none_match.contains_weak(etag):
         return Response(status=304, headers=headers)
     return Response(body, headers=headers, mimetype="application/json")
+
+
+@click.command("openapi")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write there.")
+def _print_openapi(output: Path | None) -> None:
+    """Print the OpenAPI document, built anew from the schemas and the demo.
+
+    Example: flask openapi --output openapi.yaml
+    """
+    import openapi
+
+    with tempfile.TemporaryDirectory() as folder:
+        config = {"DATABASE": demo.database(folder), "TOKENS_FILE": demo.TOKENS_FILE}
+        document = openapi.build(create_app(config).test_client())
+    if output is None:
+        click.echo(document, nl=False)
+    else:
+        output.write_text(document, "utf-8")

@@ -10,9 +10,14 @@ from werkzeug.serving import is_running_from_reloader
 
 import store
 
+TOKEN = "demo-token"  # noqa: S105 (public: it opens the demo's jobs and no others)
 TOKENS_FILE = Path(__file__).with_name("demo.tokens")
 _JOBS = Path(__file__).with_name("demo.sql")
-_RUNNING_JOB = "22222222-2222-4222-8222-222222222222"
+
+
+def job_id(digit: int) -> str:
+    """Return the id of a demo job: 1 to 6, or 9 for the broken one."""
+    return "xxxxxxxx-xxxx-4xxx-8xxx-xxxxxxxxxxxx".replace("x", str(digit))
 
 
 def database(folder: str) -> Path:
@@ -31,11 +36,11 @@ def database(folder: str) -> Path:
 def announce(app: Flask) -> None:
     """Say, once, that the demo is served: under `flask run` with a command that fetches a job."""
     context = click.get_current_context(silent=True)
-    if context is None or context.command is not run_command:
+    if context is None:
         app.logger.warning("No DATABASE is configured: serving the demo jobs to its public token")
-    elif not is_running_from_reloader():
-        url = "http://{host}:{port}/api/actions/bulk/jobs/".format(**context.params) + _RUNNING_JOB
+    elif context.command is run_command and not is_running_from_reloader():
+        url = "http://{host}:{port}/api/actions/bulk/jobs/".format(**context.params) + job_id(2)
         click.echo(
             " * Demo jobs, as no DATABASE is configured. "
-            f"Try: curl -H 'Authorization: Bearer demo-token' {url}"
+            f"Try: curl -H 'Authorization: Bearer {TOKEN}' {url}"
         )

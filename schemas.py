@@ -107,144 +107,132 @@ class DateTime(_Exact, fields.DateTime):
     error = "Not a date-time with its offset (RFC 3339)."
 
 
-def _described(description: str, *examples: str | int, **keywords: Any) -> dict[str, Any]:
-    """Return the OpenAPI keywords of a field that marshmallow does not know."""
-    return {"description": description, **({"examples": examples} if examples else {}), **keywords}
-
-
 class JobSchema(Schema):
     """A bulk action job: the documented members, in the documented order."""
 
-    job_id = UUID(
-        required=True,
-        metadata=_described(
-            "The job's UUID (RFC 9562).",
-            "22222222-2222-4222-8222-222222222222",
-        ),
-    )
+    class Meta:
+        """OpenAPI's words for the whole."""
+
+        title = "Bulk action job"
+        description = (
+            "A bulk action on the clients of a network appliance, and how far it is. `executed_at` "
+            "and `completed_at` are left out until the job has reached them; all else is always "
+            "there. More members may come."
+        )
+
+    job_id = UUID(required=True, metadata={"description": "The job's UUID (RFC 9562)."})
     criteria_json = Text(
         required=True,
-        metadata=_described(
-            "The criteria that select the clients: JSON, carried as a string.",
-            '{"protocol": "dhcpv4", "relay": "10.20.0.1", "min_request_count": 500}',
-        ),
+        metadata={
+            "description": "The criteria that select the clients: JSON, carried as a string."
+        },
     )
     action_type = Text(
         required=True,
-        metadata=_described(
-            "What is done to each client. Known values: `block`, `deny`, `throttle`, `monitor`, "
-            "`allow`, `cleanup`; clients must expect others.",
-            "throttle",
-        ),
+        metadata={
+            "description": "What is done to each client. Known values: `block`, `deny`, "
+            "`throttle`, `monitor`, `allow`, `cleanup`; clients must expect others."
+        },
     )
     action_duration = Integer(
-        required=True, metadata=_described("How long the action lasts, in seconds.", 7200)
+        required=True, metadata={"description": "How long the action lasts, in seconds."}
     )
-    action_reason = Text(
-        required=True,
-        metadata=_described("Why, in the operator's words.", "DHCPDISCOVER flood on port 14"),
-    )
+    action_reason = Text(required=True, metadata={"description": "Why, in the operator's words."})
     scheduled_at = DateTime(
-        required=True,
-        metadata=_described("When the job is due to start.", "2026-05-16T08:00:00Z"),
+        required=True, metadata={"description": "When the job is due to start."}
     )
     executed_at = DateTime(
-        metadata=_described(
-            "When its execution started. Left out until then: a scheduled job, or one cancelled "
-            "before it started, has none.",
-            "2026-05-16T08:00:02.184467441Z",
-        )
+        metadata={
+            "description": "When its execution started. Left out until then: a scheduled job, or "
+            "one cancelled before it started, has none."
+        }
     )
     completed_at = DateTime(
-        metadata=_described(
-            "When its execution ended, whatever the outcome. Left out until then.",
-            "2026-05-16T10:04:41+02:00",
-        )
+        metadata={
+            "description": "When its execution ended, whatever the outcome. Left out until then."
+        }
     )
     max_limit = Integer(
-        required=True,
-        metadata=_described("The most clients that the job may act on, in clients.", 2000),
+        required=True, metadata={"description": "The most clients that the job may act on."}
     )
     preview_count = Integer(
         required=True,
-        metadata=_described(
-            "How many clients the criteria selected when the job was made, in clients.", 1840
-        ),
+        metadata={"description": "How many clients the criteria selected when the job was made."},
     )
     affected_count = Integer(
-        required=True,
-        metadata=_described("How many clients the job has acted on so far, in clients.", 773),
+        required=True, metadata={"description": "How many clients the job has acted on so far."}
     )
     status = Text(
         required=True,
-        metadata=_described(
-            "The job's state. Known values: `scheduled`, `running`, `completed`, `failed`, "
-            "`cancelled`; clients must expect others.",
-            "running",
-        ),
+        metadata={
+            "description": "The job's state. Known values: `scheduled`, `running`, `completed`, "
+            "`failed`, `cancelled`; clients must expect others."
+        },
     )
     progress_percent = Integer(
-        required=True, metadata=_described("How far its execution is, in percent.", 42)
+        required=True, metadata={"description": "How far its execution is, in percent."}
     )
-    created_by = Text(required=True, metadata=_described("Who made the job.", "noc-oncall"))
-    created_at = DateTime(
-        required=True, metadata=_described("When the job was made.", "2026-05-16T07:58:12Z")
-    )
-    updated_at = DateTime(
-        required=True, metadata=_described("When the job last changed.", "2026-05-16T08:03:20Z")
-    )
+    created_by = Text(required=True, metadata={"description": "Who made the job."})
+    created_at = DateTime(required=True, metadata={"description": "When the job was made."})
+    updated_at = DateTime(required=True, metadata={"description": "When the job last changed."})
 
 
 class ProblemSchema(Schema):
     """A problem details object (RFC 9457, 3.1), with the members that the documentation adds."""
 
-    type = Text(
-        metadata=_described(
-            "A URI reference that identifies the problem type.",
-            format="uri-reference",
-            default="about:blank",
+    class Meta:
+        """OpenAPI's words for the whole."""
+
+        title = "Problem details"
+        description = (
+            "Standardised error envelope per RFC 7807, now RFC 9457. `error` and `details` are the "
+            "older shape's, for clients that have not migrated."
         )
+
+    type = Text(
+        metadata={
+            "description": "A URI reference that identifies the problem type.",
+            "format": "uri-reference",
+            "default": "about:blank",
+        }
     )
-    title = Text(metadata=_described("A short human-readable summary of the problem.", "Not Found"))
+    title = Text(metadata={"description": "A short human-readable summary of the problem."})
     status = Integer(
         validate=validate.Range(100, 599),
-        metadata=_described(
-            "The HTTP status code generated by the origin server.", 404, format="int32"
-        ),
+        metadata={
+            "description": "The HTTP status code generated by the origin server.",
+            "format": "int32",
+        },
     )
     detail = Text(
-        metadata=_described(
-            "A human-readable explanation specific to this occurrence.",
-            "No bulk action job has this id.",
-        )
+        metadata={"description": "A human-readable explanation specific to this occurrence."}
     )
     instance = Text(
-        metadata=_described(
-            "A URI reference that identifies the specific occurrence: the path of the request.",
-            "/api/actions/bulk/jobs/00000000-0000-4000-8000-000000000000",
-            format="uri-reference",
-        )
+        metadata={
+            "description": "A URI reference that identifies the specific occurrence: the path of "
+            "the request.",
+            "format": "uri-reference",
+        }
     )
     error = Text(
-        metadata=_described(
-            "Legacy error message field: repeats `detail`. Will be removed once clients have "
-            "migrated.",
-            "No bulk action job has this id.",
-            deprecated=True,
-        )
+        metadata={
+            "description": "Legacy error message field: repeats `detail`. Will be removed once "
+            "clients have migrated.",
+            "deprecated": True,
+        }
     )
     details = fields.Dict(
         keys=Text(),
         values=Text(),
-        metadata=_described(
-            "Legacy per-field error details: what is wrong with the member of that name. Will be "
-            "removed once clients have migrated.",
-            deprecated=True,
-        ),
+        metadata={
+            "description": "Legacy per-field error details: what is wrong with the member of that "
+            "name. Will be removed once clients have migrated.",
+            "deprecated": True,
+        },
     )
     requestId = Text(  # noqa: N815 (the documented name)
-        metadata=_described(
-            "The request id middleware-assigned identifier for tracing, as in `X-Request-Id`.",
-            "0f8fad5b-d9cb-469f-a165-70867728950e",
-        )
+        metadata={
+            "description": "The request id middleware-assigned identifier for tracing, as in "
+            "`X-Request-Id`."
+        }
     )

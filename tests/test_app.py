@@ -154,7 +154,6 @@ def test_a_malformed_id_is_a_404_that_says_why(get: Get, plant: Plant, job_id: s
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
         "/nothing",
         "/static/app.py",
         "/api/actions/bulk/jobs",

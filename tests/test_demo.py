@@ -32,20 +32,6 @@ STATES = {
 }
 
 
-@pytest.fixture
-def make_demo(
-    make_app: Callable[..., Flask], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., Flask]:
-    """Make the service of a checkout whose instance folder is elsewhere."""
-    monkeypatch.setattr(Flask, "auto_find_instance_path", lambda _: str(tmp_path / "instance"))
-    return make_app
-
-
-@pytest.fixture
-def demo_client(make_demo: Callable[..., Flask]) -> FlaskClient:
-    return make_demo().test_client()
-
-
 def ask(client: FlaskClient, job_id: str, token: str = "demo-token") -> TestResponse:  # noqa: S107 (public)
     return client.get(url(job_id), headers={"Authorization": f"Bearer {token}"})
 
