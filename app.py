@@ -2,9 +2,12 @@
 
 import hashlib
 import json
+import logging
+import os
 import re
 import sqlite3
 import tempfile
+import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,14 +16,16 @@ from urllib.parse import quote
 
 import click
 from flask import Flask, Response, g, redirect, request, url_for
+from flask.cli import FlaskGroup
 from flask_swagger_ui import get_swaggerui_blueprint
 from marshmallow import ValidationError
 from werkzeug.wrappers import Response as WerkzeugResponse
 
+import commands
 import demo
 import problems
-from auth import TokenFile, TokensError, bearer_auth
-from schemas import JobSchema, is_uuid
+from auth import LINE, TokenFile, TokensError, bearer_auth
+from schemas import JobSchema, has_ended, is_uuid
 from store import JobStore, StoreError
 
 RETRY_AFTER = 2  # seconds until a job that has not ended is worth asking for again
@@ -38,6 +43,7 @@ _DOCS = {
         "tryItOutEnabled": True,
     },
 }
+_log = logging.getLogger("bulk_action_jobs")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -52,20 +58,21 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     answer with what it was given.
     """
     app = Flask(__name__, static_folder=None)
-    app.config.from_prefixed_env()
-    app.config.from_mapping(config)
-    # The documented methods and paths are all there are: no OPTIONS, no redirect of //.
-    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
-    app.url_map.merge_slashes = False
+    _configure(app, config)
+    for command in (commands.jobs, commands.tokens, _print_openapi):
+        app.cli.add_command(command)
+    context = click.get_current_context(silent=True)
+    if context and isinstance(context.command, FlaskGroup):
+        return app  # the flask command looks for its commands: they work where no service would
 
     store, tokens = _open(app)
     app.extensions["bulk_action_jobs"] = store
     login_required = bearer_auth(tokens)
     schema = JobSchema()
 
-    app.before_request(_identify)
-    app.after_request(_tag)
-    app.register_error_handler(Exception, problems.answer)
+    app.before_request(_begin)
+    app.after_request(_end)
+    app.register_error_handler(Exception, problems.problem_response)
 
     @app.get("/api/actions/bulk/jobs/<id>")
     @login_required
@@ -80,8 +87,74 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
             body = schema.dumps(row, ensure_ascii=False).encode() + b"\n"
         except ValidationError:  # it names the first member at fault; the log names all
             raise ValueError(f"job {id} breaks the contract: {schema.validate(row)}") from None
-        ended = "completed_at" in row or row["status"] in ("completed", "failed", "cancelled")
-        return _answer(body, ended)
+        return _job_response(body, has_ended(row))
+
+    @app.get("/healthz")
+    def health() -> Response:
+        try:
+            store.get("")  # names no job, but takes a real read to tell
+        except StoreError as error:
+            app.logger.exception("not healthy [request %s]", g.request_id)
+            raise problems.Problem(503, "The service cannot read its jobs.") from error
+        headers = {"Cache-Control": "no-store"}
+        return Response('{"status": "ok"}\n', headers=headers, mimetype="application/json")
+
+    _add_pages(app)
+    return app
+
+
+def _configure(app: Flask, config: Mapping[str, Any] | None) -> None:
+    app.config.from_prefixed_env()
+    for name in ("DATABASE", "TOKENS_FILE"):  # as they stand: JSON would read null and 0.10
+        if (value := os.environ.get(f"FLASK_{name}")) is not None:
+            app.config[name] = value
+    app.config.from_mapping(config)
+    # The documented methods and paths are all there are: no OPTIONS, no redirect of //.
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    app.url_map.merge_slashes = False
+
+
+def _open(app: Flask) -> tuple[JobStore, TokenFile]:
+    """Return the store and the tokens that the settings name, each having proved to be readable."""
+    database, tokens_file = app.config.get("DATABASE"), app.config.get("TOKENS_FILE")
+    remedy = (
+        "FLASK_DATABASE must be the path of a database made by flask jobs init, or from "
+        "schema.sql: sqlite3 jobs.db < schema.sql"
+    )
+    serves_demo = database is None
+    if serves_demo:
+        try:
+            database = demo.database(app.instance_path)
+        except (OSError, sqlite3.Error) as error:
+            raise click.ClickException(
+                f"cannot make the demo in {app.instance_path}: {error}. "
+                "Set FLASK_DATABASE and FLASK_TOKENS_FILE to serve jobs of your own."
+            ) from error
+        tokens_file = demo.TOKENS_FILE if tokens_file is None else tokens_file
+        remedy = "Delete it, and start again, to have the demo made anew."
+    elif tokens_file is None:
+        raise click.ClickException(
+            "a DATABASE is configured, but no TOKENS_FILE: set FLASK_TOKENS_FILE to the path of a "
+            f"file with a line {LINE!r} for each token: flask tokens create NAME"
+        )
+    store, tokens = JobStore(str(database)), TokenFile(str(tokens_file))
+    try:
+        store.check()
+        tokens.check()
+    except StoreError as error:
+        raise click.ClickException(f"{error}. {remedy}") from error
+    except TokensError as error:
+        raise click.ClickException(
+            f"{error}. FLASK_TOKENS_FILE must be the path of a file with a line {LINE!r} for each "
+            "token: flask tokens create NAME"
+        ) from error
+    if serves_demo:
+        demo.announce(app)
+    return store, tokens
+
+
+def _add_pages(app: Flask) -> None:
+    """Serve the contract as a file and as a page."""
 
     @app.get("/openapi.yaml")
     def openapi_document() -> WerkzeugResponse:
@@ -98,57 +171,31 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
         return redirect(url_for("swagger_ui.show"))
 
     app.register_blueprint(get_swaggerui_blueprint(**_DOCS), url_prefix="/docs")
-    app.cli.add_command(_print_openapi)
-    return app
 
 
-def _open(app: Flask) -> tuple[JobStore, TokenFile]:
-    """Return the store and the tokens that the settings name, each having proved to be readable."""
-    database, tokens_file = app.config.get("DATABASE"), app.config.get("TOKENS_FILE")
-    if database is None:
-        try:
-            database = demo.database(app.instance_path)
-        except (OSError, sqlite3.Error) as error:
-            raise click.ClickException(
-                f"cannot make the demo in {app.instance_path}: {error}. "
-                "Set FLASK_DATABASE and FLASK_TOKENS_FILE to serve jobs of your own."
-            ) from error
-        tokens_file = demo.TOKENS_FILE if tokens_file is None else tokens_file
-        demo.announce(app)
-    elif tokens_file is None:
-        raise click.ClickException(
-            "a DATABASE is configured, but no TOKENS_FILE: set FLASK_TOKENS_FILE to the path of a "
-            "file with a line 'SHA-256-hex NAME [EXPIRES]' for each token."
-        )
-    store, tokens = JobStore(str(database)), TokenFile(str(tokens_file))
-    try:
-        store.check()
-        tokens.check()
-    except StoreError as error:
-        raise click.ClickException(
-            f"{error}. FLASK_DATABASE must be the path of a database made from schema.sql: "
-            "sqlite3 jobs.db < schema.sql"
-        ) from error
-    except TokensError as error:
-        raise click.ClickException(
-            f"{error}. FLASK_TOKENS_FILE must be the path of a file with a line "
-            "'SHA-256-hex NAME [EXPIRES]' for each token."
-        ) from error
-    return store, tokens
-
-
-def _identify() -> None:
+def _begin() -> None:
     """Give the request its id: the client's own where it is fit for a header and a log line."""
+    g.started = time.perf_counter_ns()
     offered = request.headers.get("X-Request-Id", "")
     g.request_id = offered if _REQUEST_ID.fullmatch(offered) else str(uuid.uuid4())
 
 
-def _tag(response: Response) -> Response:
+def _end(response: Response) -> Response:
     response.headers["X-Request-Id"] = g.request_id
+    if _log.isEnabledFor(logging.INFO):
+        _log.info(
+            "%s %s %s %s %d %d",
+            g.request_id,
+            g.get("flask_httpauth_user") or "-",
+            quote(request.method),
+            problems.instance(),
+            response.status_code,
+            (time.perf_counter_ns() - g.started) // 1000,
+        )
     return response
 
 
-def _answer(body: bytes, ended: bool) -> Response:
+def _job_response(body: bytes, ended: bool) -> Response:
     """Return 200 with the job, or 304 where the client has it already (RFC 9110, 13.1.2)."""
     etag = hashlib.sha256(body).hexdigest()[:32]
     headers = {"ETag": f'"{etag}"', "Cache-Control": "private, no-cache", "Vary": "Authorization"}

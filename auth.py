@@ -5,12 +5,15 @@ import hmac
 import logging
 import os
 import re
+import secrets
+import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TextIO, TypeVar
 
 from flask import request
 from flask_httpauth import HTTPTokenAuth
@@ -19,7 +22,9 @@ from problems import Problem
 from schemas import is_date_time
 
 REALM = "bulk-action-jobs"
+LINE = "SHA-256-hex NAME [EXPIRES]"
 
+_NAME = re.compile(r"[!\"$-~]+")
 _LINE = re.compile(r"([0-9A-Fa-f]{64})\s+([!-~]+)(?:\s+([!-~]+))?")
 _SETTLED = 2_000_000_000  # nanoseconds; no file system's clock ticks more slowly
 _View = TypeVar("_View", bound=Callable[..., Any])
@@ -47,7 +52,7 @@ class Token:
         """
         match = _LINE.fullmatch(line)
         if match is None:
-            raise ValueError("expected 'SHA-256-hex NAME [EXPIRES]'")
+            raise ValueError(f"expected {LINE!r}")
         digest, name, expires = match.groups()
         if expires is None:
             return cls(bytes.fromhex(digest), name, None)
@@ -57,13 +62,18 @@ class Token:
         moment = datetime.fromisoformat(expires.upper().replace(":60", ":59"))
         return cls(bytes.fromhex(digest), name, moment)
 
+    def is_valid(self) -> bool:
+        """Tell whether the token has not expired."""
+        return self.expires is None or self.expires > datetime.now(UTC)
+
 
 class TokenFile:
     """The token file at `path`: one line a client, blank lines and `#` comments aside."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path).absolute()
-        self._latest: tuple[tuple[int, ...], bool, list[Token]] = (), False, []
+        # What was read last: of which version, whether that was final, tokens, complaints.
+        self._latest: tuple[tuple[int, ...], bool, list[Token], list[str]] = (), False, [], []
 
     def read(self) -> tuple[list[Token], list[str]]:
         """Return the file's tokens, and a sentence naming file and line for each malformed line.
@@ -91,6 +101,65 @@ class TokenFile:
         if not tokens:
             raise TokensError(f"{self.path} has no token")
 
+    def add(self, name: str, expires: datetime | None) -> str:
+        """Make a token for a client of a new name and return it; the file gets its digest.
+
+        `expires` is an aware datetime, or None for never. Raises ValueError where the name is in
+        use or unfit, and `TokensError` where the file cannot be written.
+        """
+        if not _NAME.fullmatch(name):
+            raise ValueError("a name is of visible ASCII characters, # aside")
+        token = secrets.token_urlsafe(32)  # 256 bits
+        line = f"{hashlib.sha256(token.encode()).hexdigest()} {name}"
+        if expires:
+            line += f" {expires.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        with self._rewriting() as lines:
+            if any(_name(other) == name for other in lines):
+                raise ValueError(f"there is a token of the name {name} already: revoke it first")
+            lines.append(line)
+        return token
+
+    def revoke(self, name: str) -> bool:
+        """Take the tokens of the client `name` out of the file; tell whether there were any.
+
+        Raises `TokensError` where the file cannot be written.
+        """
+        with self._rewriting() as lines:
+            kept = [line for line in lines if _name(line) != name]
+            found = len(kept) < len(lines)
+            lines[:] = kept
+        return found
+
+    @contextmanager
+    def _rewriting(self) -> Iterator[list[str]]:
+        """Yield the file's lines, and put them in its place when the block has changed them.
+
+        The new file is written beside the old one, whole, and renamed; while it is there, another
+        command waits. Its mode and owner are the old one's, 0600 where there was none.
+        """
+        path = self.path.resolve()
+        new = path.with_name(f"{path.name}.new")
+        try:
+            file = _claim(new)
+            try:
+                with file:
+                    lines = path.read_text("utf-8").splitlines() if path.exists() else []
+                    before = list(lines)
+                    yield lines
+                    if path.exists():
+                        status = path.stat()
+                        os.chown(new, status.st_uid, status.st_gid)
+                        new.chmod(stat.S_IMODE(status.st_mode))
+                    file.writelines(f"{line}\n" for line in lines)
+                    file.flush()
+                    os.fsync(file.fileno())
+                if lines != before:
+                    new.replace(path)
+            finally:
+                new.unlink(missing_ok=True)
+        except (OSError, UnicodeError) as error:
+            raise TokensError(f"cannot write {path}: {error}") from error
+
     def verify(self, token: str) -> str | None:
         """Return the name of the client that holds `token`, or None for no one.
 
@@ -100,9 +169,7 @@ class TokenFile:
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
         name = None
         for candidate in self._current():
-            if hmac.compare_digest(candidate.digest, digest) and (
-                candidate.expires is None or candidate.expires > datetime.now(UTC)
-            ):
+            if hmac.compare_digest(candidate.digest, digest) and candidate.is_valid():
                 name = candidate.name
         return name
 
@@ -118,16 +185,36 @@ class TokenFile:
             status.st_mtime_ns,
             status.st_ctime_ns,
         )
-        seen, settled, tokens = self._latest
+        seen, settled, tokens, said = self._latest
         if version != seen or not settled:
             # A second edit within one tick of the clock leaves the times as they are.
             settled = time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > _SETTLED
             tokens, complaints = self.read()
-            if version != seen:
-                for complaint in complaints:
+            self._latest = version, settled, tokens, complaints  # at once, for other threads
+            for complaint in complaints:
+                if complaint not in said:
                     _log.error("%s; the line is ignored", complaint)
-            self._latest = version, settled, tokens  # at once: other threads do the same
         return tokens
+
+
+def _name(line: str) -> str | None:
+    """Return the client that a line of the file names, or None where it names none."""
+    try:
+        return Token.parse(line.partition("#")[0].strip()).name
+    except ValueError:
+        return None
+
+
+def _claim(path: Path) -> TextIO:
+    """Open a file that no one else may have, waiting for two seconds until that is so."""
+    deadline = time.monotonic() + 2
+    while True:
+        try:
+            return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w")
+        except FileExistsError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
 
 
 def bearer_auth(tokens: TokenFile) -> Callable[[_View], _View]:
@@ -136,12 +223,12 @@ def bearer_auth(tokens: TokenFile) -> Callable[[_View], _View]:
     Any other ends in a `Problem`: 401 with a challenge.
     """
     auth = HTTPTokenAuth("Bearer", REALM)
-    auth.verify_token(lambda token: tokens.verify(token) if token else None)
-    auth.error_handler(_refuse)
+    auth.verify_token(tokens.verify)
+    auth.error_handler(_challenge)
     return auth.login_required  # type: ignore[no-any-return]  # the library ships no types
 
 
-def _refuse(status: int) -> NoReturn:
+def _challenge(status: int) -> NoReturn:
     """Raise the 401 with its challenge (RFC 6750, 3).
 
     Only a request that presented a bearer token is told that it is invalid.

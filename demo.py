@@ -39,7 +39,9 @@ def announce(app: Flask) -> None:
     if context is None:
         app.logger.warning("No DATABASE is configured: serving the demo jobs to its public token")
     elif context.command is run_command and not is_running_from_reloader():
-        url = "http://{host}:{port}/api/actions/bulk/jobs/".format(**context.params) + job_id(2)
+        host, port = context.params["host"], context.params["port"]
+        host = f"[{host}]" if ":" in host else host
+        url = f"http://{host}:{port}/api/actions/bulk/jobs/{job_id(2)}"
         click.echo(
             " * Demo jobs, as no DATABASE is configured. "
             f"Try: curl -H 'Authorization: Bearer {TOKEN}' {url}"

@@ -38,23 +38,18 @@ class Problem(HTTPException):
         return list(self.headers.items())
 
 
-def answer(error: Exception) -> Response:
+def problem_response(error: Exception) -> Response:
     """Return the problem that tells a client of `error`.
 
     An HTTP exception keeps its status, text and headers. Any other is logged, once, with its
     traceback, and becomes a 500 that tells the client its request id and nothing else.
     """
     if not isinstance(error, HTTPException):
-        current_app.logger.error(
-            "%s %s failed: %r [request %s]",
-            request.method,
-            instance(),
-            error,
-            g.request_id,
-            exc_info=error,
+        current_app.logger.exception(
+            "%s %s failed: %r [request %s]", quote(request.method), instance(), error, g.request_id
         )
         error = Problem(500, "The server could not answer. Its log has the cause.")
-    if isinstance(error, MethodNotAllowed):
+    if isinstance(error, MethodNotAllowed):  # a set: its order changes from process to process
         error.valid_methods = sorted(error.valid_methods or ())
     status = HTTPStatus(error.code or 500)
     problem = {
@@ -75,7 +70,7 @@ def answer(error: Exception) -> Response:
     )
     for name, value in error.get_headers():
         if name != "Content-Type":
-            response.headers[name] = value
+            response.headers.add(name, value)
     response.headers["Cache-Control"] = "no-store"
     return response
 

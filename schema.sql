@@ -7,19 +7,21 @@
 --
 -- Use WAL, set below and remembered by the file: readers and the writer do not block each other.
 -- To replace the whole file, build the new one under another name in the same folder, close it
--- (which removes its -wal file), and rename it into place. A -wal file that the old one leaves
--- behind is not read, but would spoil the new one when somebody writes to it: remove it first.
+-- (which removes its -wal file), and rename it into place. SQLite takes a -wal file that the old one
+-- leaves behind for the new one's, and spoils it: before the rename let nobody write any more, and
+-- PRAGMA wal_checkpoint(TRUNCATE). A running service passes over such a -wal; a new one cannot tell.
 --
 -- Times are RFC 3339 date-times with an offset, as text, and are served exactly as stored:
--- 2026-05-16T08:00:00Z, 2026-05-16T10:00:00.123456789+02:00. The CHECKs hold their form; the
--- service checks the rest (offsets to +23:59, leap seconds at 23:59 UTC only) when it reads.
+-- 2026-05-16T08:00:00Z, 2026-05-16T10:00:00.123456789+02:00. The CHECKs hold all of that but
+-- when a leap second may be (23:59 UTC), which the service checks when it reads. In them, '+0 days'
+-- makes SQLite write 02-30 as 03-02, and the length in bytes finds a NUL, where text ends for GLOB.
 
 PRAGMA journal_mode = WAL;
 
 CREATE TABLE bulk_action_jobs (
     -- The job's UUID (RFC 9562), lower case: requests may use any case.
     job_id TEXT NOT NULL PRIMARY KEY CONSTRAINT "job_id is a lower-case UUID" CHECK (
-        length(job_id) = 36
+        length(CAST(job_id AS BLOB)) = 36
         AND job_id GLOB '????????-????-????-????-????????????'
         AND length(replace(job_id, '-', '')) = 32
         AND job_id NOT GLOB '*[^0-9a-f-]*'
@@ -42,9 +44,12 @@ CREATE TABLE bulk_action_jobs (
         scheduled_at GLOB '????-??-??[Tt]??:??:[0-6][0-9][.Zz+-]*'
         AND date(substr(scheduled_at, 1, 10), '+0 days') IS substr(scheduled_at, 1, 10)
         AND time(substr(scheduled_at, 12, 5), '+0 days') IS substr(scheduled_at, 12, 5) || ':00'
+        AND substr(scheduled_at, 18, 2) <= '60'
         AND scheduled_at NOT GLOB '*.[^0-9]*' AND scheduled_at NOT GLOB '*.*.*'
         AND (ltrim(substr(scheduled_at, 20), '.0123456789') IN ('Z', 'z')
-             OR ltrim(substr(scheduled_at, 20), '.0123456789') GLOB '[+-][0-2][0-9]:[0-5][0-9]')
+             OR ltrim(substr(scheduled_at, 20), '.0123456789') GLOB '[+-][0-2][0-9]:[0-5][0-9]'
+             AND substr(scheduled_at, -5, 2) <= '23')
+        AND length(CAST(scheduled_at AS BLOB)) = length(scheduled_at)
     ),
 
     -- When its execution started; NULL until then.
@@ -52,9 +57,12 @@ CREATE TABLE bulk_action_jobs (
         executed_at GLOB '????-??-??[Tt]??:??:[0-6][0-9][.Zz+-]*'
         AND date(substr(executed_at, 1, 10), '+0 days') IS substr(executed_at, 1, 10)
         AND time(substr(executed_at, 12, 5), '+0 days') IS substr(executed_at, 12, 5) || ':00'
+        AND substr(executed_at, 18, 2) <= '60'
         AND executed_at NOT GLOB '*.[^0-9]*' AND executed_at NOT GLOB '*.*.*'
         AND (ltrim(substr(executed_at, 20), '.0123456789') IN ('Z', 'z')
-             OR ltrim(substr(executed_at, 20), '.0123456789') GLOB '[+-][0-2][0-9]:[0-5][0-9]')
+             OR ltrim(substr(executed_at, 20), '.0123456789') GLOB '[+-][0-2][0-9]:[0-5][0-9]'
+             AND substr(executed_at, -5, 2) <= '23')
+        AND length(CAST(executed_at AS BLOB)) = length(executed_at)
     ),
 
     -- When its execution ended, whatever the outcome; NULL until then.
@@ -62,9 +70,12 @@ CREATE TABLE bulk_action_jobs (
         completed_at GLOB '????-??-??[Tt]??:??:[0-6][0-9][.Zz+-]*'
         AND date(substr(completed_at, 1, 10), '+0 days') IS substr(completed_at, 1, 10)
         AND time(substr(completed_at, 12, 5), '+0 days') IS substr(completed_at, 12, 5) || ':00'
+        AND substr(completed_at, 18, 2) <= '60'
         AND completed_at NOT GLOB '*.[^0-9]*' AND completed_at NOT GLOB '*.*.*'
         AND (ltrim(substr(completed_at, 20), '.0123456789') IN ('Z', 'z')
-             OR ltrim(substr(completed_at, 20), '.0123456789') GLOB '[+-][0-2][0-9]:[0-5][0-9]')
+             OR ltrim(substr(completed_at, 20), '.0123456789') GLOB '[+-][0-2][0-9]:[0-5][0-9]'
+             AND substr(completed_at, -5, 2) <= '23')
+        AND length(CAST(completed_at AS BLOB)) = length(completed_at)
     ),
 
     -- The most clients that the job may act on.
@@ -90,9 +101,12 @@ CREATE TABLE bulk_action_jobs (
         created_at GLOB '????-??-??[Tt]??:??:[0-6][0-9][.Zz+-]*'
         AND date(substr(created_at, 1, 10), '+0 days') IS substr(created_at, 1, 10)
         AND time(substr(created_at, 12, 5), '+0 days') IS substr(created_at, 12, 5) || ':00'
+        AND substr(created_at, 18, 2) <= '60'
         AND created_at NOT GLOB '*.[^0-9]*' AND created_at NOT GLOB '*.*.*'
         AND (ltrim(substr(created_at, 20), '.0123456789') IN ('Z', 'z')
-             OR ltrim(substr(created_at, 20), '.0123456789') GLOB '[+-][0-2][0-9]:[0-5][0-9]')
+             OR ltrim(substr(created_at, 20), '.0123456789') GLOB '[+-][0-2][0-9]:[0-5][0-9]'
+             AND substr(created_at, -5, 2) <= '23')
+        AND length(CAST(created_at AS BLOB)) = length(created_at)
     ),
 
     -- When the row last changed.
@@ -100,8 +114,11 @@ CREATE TABLE bulk_action_jobs (
         updated_at GLOB '????-??-??[Tt]??:??:[0-6][0-9][.Zz+-]*'
         AND date(substr(updated_at, 1, 10), '+0 days') IS substr(updated_at, 1, 10)
         AND time(substr(updated_at, 12, 5), '+0 days') IS substr(updated_at, 12, 5) || ':00'
+        AND substr(updated_at, 18, 2) <= '60'
         AND updated_at NOT GLOB '*.[^0-9]*' AND updated_at NOT GLOB '*.*.*'
         AND (ltrim(substr(updated_at, 20), '.0123456789') IN ('Z', 'z')
-             OR ltrim(substr(updated_at, 20), '.0123456789') GLOB '[+-][0-2][0-9]:[0-5][0-9]')
+             OR ltrim(substr(updated_at, 20), '.0123456789') GLOB '[+-][0-2][0-9]:[0-5][0-9]'
+             AND substr(updated_at, -5, 2) <= '23')
+        AND length(CAST(updated_at AS BLOB)) = length(updated_at)
     )
 ) STRICT;

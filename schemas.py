@@ -5,7 +5,7 @@ fields check nothing on dump, and take many a looser form on load.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any
 
@@ -24,9 +24,10 @@ def is_text(value: object) -> bool:
     if not isinstance(value, str):
         return False
     try:
-        return value.isascii() or bool(value.encode())
+        value.encode()
     except UnicodeEncodeError:
         return False
+    return True
 
 
 def is_integer(value: object) -> bool:
@@ -58,10 +59,16 @@ def is_date_time(value: object) -> bool:
     return (int(hour) * 60 + int(minute) - offset) % 1440 == 1439
 
 
+def has_ended(job: Mapping[str, object]) -> bool:
+    """Tell whether a job has reached its end: by its `completed_at`, or by its status."""
+    return "completed_at" in job or job.get("status") in ("completed", "failed", "cancelled")
+
+
 class _Exact(fields.Field[Any]):
     """A field that lets a value pass unchanged where `accepts` says so, on load and on dump alike.
 
-    On dump, too, a required member that is missing, a null and a failed validator are errors.
+    On dump, too, a required member that is missing, a null and a failed validator are errors. The
+    other base class of each field tells apispec its type and format.
     """
 
     accepts: Callable[[object], bool]
@@ -83,7 +90,7 @@ class Text(_Exact, fields.String):
     """A field of text: see `is_text`."""
 
     accepts = staticmethod(is_text)
-    error = "Not text in UTF-8."
+    error = "Not a string that UTF-8 can carry."
 
 
 class Integer(_Exact, fields.Integer):
@@ -105,6 +112,15 @@ class DateTime(_Exact, fields.DateTime):
 
     accepts = staticmethod(is_date_time)
     error = "Not a date-time with its offset (RFC 3339)."
+
+
+class TextMap(_Exact, fields.Dict):
+    """A field of an object whose members are text."""
+
+    accepts = staticmethod(
+        lambda value: isinstance(value, dict) and all(map(is_text, (*value, *value.values())))
+    )
+    error = "Not an object of strings."
 
 
 class JobSchema(Schema):
@@ -221,7 +237,7 @@ class ProblemSchema(Schema):
             "deprecated": True,
         }
     )
-    details = fields.Dict(
+    details = TextMap(
         keys=Text(),
         values=Text(),
         metadata={

@@ -1,13 +1,15 @@
-"""The jobs in their SQLite file, read-only; the one module with SQL. It knows no HTTP.
+"""The jobs in their SQLite file; the one module with SQL. It knows no HTTP.
 
-The file belongs to other processes. A read sees their latest commit, or the file that has taken
-its place by rename; a fault of the file is a `StoreError` for as long as it lasts.
+The service reads, through `JobStore`; commands and other processes write. A read sees their latest
+commit, or the file that has taken its place by rename; a fault of the file is a `StoreError` for
+as long as it lasts.
 """
 
 import os
 import sqlite3
 import tempfile
-from contextlib import closing, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 COLUMNS = (
@@ -28,16 +30,26 @@ COLUMNS = (
     "created_at",
     "updated_at",
 )
-_SELECT = f"SELECT {', '.join(COLUMNS)} FROM bulk_action_jobs WHERE job_id = ?"  # noqa: S608 (constants)
+_ROWS = f"SELECT {', '.join(COLUMNS)} FROM bulk_action_jobs"  # noqa: S608 (constants)
+_SELECT = f"{_ROWS} WHERE job_id = ?"
+# julianday() puts times of any offset in order; it knows no lower-case T.
+_NEWEST = f"""{_ROWS} WHERE ?1 IS NULL OR status = ?1
+    ORDER BY julianday(upper(updated_at)) DESC, job_id LIMIT ?2"""
+_PUT = f"INSERT OR REPLACE INTO bulk_action_jobs ({', '.join(COLUMNS)}) VALUES (:{', :'.join(COLUMNS)})"  # noqa: E501, S608
+_UPDATE = """UPDATE bulk_action_jobs SET status = :status, executed_at = :executed_at,
+    completed_at = :completed_at, affected_count = :affected_count,
+    progress_percent = :progress_percent, updated_at = :updated_at
+    WHERE job_id = :job_id AND updated_at = :seen"""
 _SCHEMA = Path(__file__).with_name("schema.sql")
-_LOCK_TIMEOUT = 1.0  # seconds
+_LOCK_TIMEOUT = 1.0  # seconds that a read waits
+_WRITE_LOCK_TIMEOUT = 10.0  # seconds that a write waits for another to end
 _MOST_IDLE = 8  # connections
 
 _Identity = tuple[int, int, bool]  # device, inode, whether the -wal file is a leftover
 
 
 class StoreError(Exception):
-    """Raised when the file cannot be read; the message names it, `__cause__` says why."""
+    """Raised when the file cannot be read or written: its message says which and why."""
 
 
 def create(path: Path, rows: str = "") -> None:
@@ -52,6 +64,57 @@ def create(path: Path, rows: str = "") -> None:
         os.link(new, path)
 
 
+class JobWriter:
+    """Writes of one transaction: see `writing`."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        (self._last,) = connection.execute("SELECT max(rowid) FROM bulk_action_jobs").fetchone()
+
+    def put(self, job: Mapping[str, object]) -> bool:
+        """Add a job, or replace the one with its id, and tell whether it replaced one.
+
+        Raises ValueError where this transaction has put that id before, and OverflowError where
+        an integer is beyond SQLite's 64 bits.
+        """
+        job_id = str(job["job_id"]).lower()
+        row = self._connection.execute(
+            "SELECT rowid FROM bulk_action_jobs WHERE job_id = ?", (job_id,)
+        ).fetchone()
+        if row and row[0] > (self._last or 0):
+            raise ValueError("the same job_id came before")
+        values = {**dict.fromkeys(COLUMNS), **job, "job_id": job_id}
+        self._connection.execute(_PUT, values)
+        return row is not None
+
+    def update(self, job: Mapping[str, object], seen: object) -> bool:
+        """Write how far a job is, where its `updated_at` still is `seen`; tell whether it was."""
+        values = {name: job.get(name) for name in COLUMNS} | {"seen": seen}
+        return self._connection.execute(_UPDATE, values).rowcount == 1
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[JobWriter]:
+    """Write to the file at `path`, all that the block does or, where it raises, nothing.
+
+    Raises `StoreError` when the file is missing, foreign, or locked for ten seconds.
+    """
+    try:
+        with closing(
+            sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode=rw",
+                uri=True,
+                timeout=_WRITE_LOCK_TIMEOUT,
+                isolation_level=None,
+            )
+        ) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield JobWriter(connection)
+            connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise StoreError(f"cannot write {path}: {error}") from error
+
+
 class JobStore:
     """The `bulk_action_jobs` table of the SQLite file at `path`.
 
@@ -62,7 +125,8 @@ class JobStore:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path).absolute()
         self._idle: list[tuple[_Identity, sqlite3.Connection]] = []
-        self._seen: tuple[tuple[int, int] | None, tuple[int, int, int] | None] = None, None
+        self._seen: tuple[tuple[int, int] | None, tuple[int, ...] | None] = None, None
+        self._wal_inode: int | None = None  # of the -wal that the connections have open
 
     def get(self, job_id: str) -> dict[str, object] | None:
         """Return the columns of one job that are not NULL, as they are stored.
@@ -74,17 +138,19 @@ class JobStore:
         """
         try:
             identity = self._identity()
-            connection = self._take(identity)
+            idle = self._take(identity)
+            connection = idle or self._connect(identity)
             try:
                 row = connection.execute(_SELECT, (job_id.lower(),)).fetchone()
+                if idle is None and not identity[2] and (wal := self._stat_wal()):
+                    self._wal_inode = wal.st_ino
                 reusable = self._identity() == identity
             except BaseException:
                 connection.close()
                 raise
-        except (sqlite3.Error, OSError, ValueError, MemoryError) as error:
+        except (sqlite3.Error, OSError, ValueError) as error:
             self.close()
-            reason = getattr(error, "strerror", None) or error
-            raise StoreError(f"cannot read {self.path}: {reason}") from error
+            raise self._error(error) from error
         if reusable:
             self._idle.append((identity, connection))
         else:
@@ -92,9 +158,20 @@ class JobStore:
         if len(self._idle) > _MOST_IDLE:
             with suppress(IndexError):  # other threads may take them all meanwhile
                 self._idle.pop()[1].close()
-        if row is None:
-            return None
-        return {name: value for name, value in zip(COLUMNS, row, strict=True) if value is not None}
+        return None if row is None else _members(row)
+
+    def newest(self, status: str | None, limit: int) -> Iterator[dict[str, object]]:
+        """Yield jobs as `get` returns them, the last updated first.
+
+        Only those of `status`, or all for None; `limit` of them at the most, or all for -1. Raises
+        `StoreError` as `get` does.
+        """
+        try:
+            with closing(self._connect(self._identity())) as connection:
+                for row in connection.execute(_NEWEST, (status, limit)):
+                    yield _members(row)
+        except (sqlite3.Error, OSError) as error:
+            raise self._error(error) from error
 
     def check(self) -> None:
         """Raise `StoreError` unless a read works now; leave no connection open."""
@@ -109,6 +186,10 @@ class JobStore:
         except IndexError:
             pass
 
+    def _error(self, error: Exception) -> StoreError:
+        reason = getattr(error, "strerror", None) or error
+        return StoreError(f"cannot read {self.path}: {reason}")
+
     def _identity(self) -> _Identity:
         """Return what tells the file, and the way to open it, from what was there before.
 
@@ -118,21 +199,22 @@ class JobStore:
         status = os.stat(self.path)
         file = status.st_dev, status.st_ino
         seen, leftover = self._seen
-        if file != seen:  # renamed into place at st_ctime_ns: an older -wal is not the file's own
-            wal = self._wal() if seen else None
-            leftover = wal if wal and wal[2] <= status.st_ctime_ns else None
+        if file != seen:
+            # The -wal of the file before, not written since the rename, which sets st_ctime.
+            wal = self._stat_wal()
+            left = wal and wal.st_ino == self._wal_inode and wal.st_mtime_ns <= status.st_ctime_ns
+            leftover = _state(wal) if left else None
             self._seen = file, leftover
-        return *file, leftover is not None and leftover == self._wal()
+        return *file, leftover is not None and leftover == _state(self._stat_wal())
 
-    def _wal(self) -> tuple[int, int, int] | None:
-        """Return inode, size and time of the -wal file, or None where it is absent or empty."""
+    def _stat_wal(self) -> os.stat_result | None:
         try:
-            status = os.stat(f"{self.path}-wal")
+            return os.stat(f"{self.path}-wal")
         except FileNotFoundError:
             return None
-        return (status.st_ino, status.st_size, status.st_mtime_ns) if status.st_size else None
 
-    def _take(self, identity: _Identity) -> sqlite3.Connection:
+    def _take(self, identity: _Identity) -> sqlite3.Connection | None:
+        """Return an idle connection, and close those to a file that has been replaced."""
         try:
             while True:
                 idle_identity, connection = self._idle.pop()
@@ -140,15 +222,24 @@ class JobStore:
                     return connection
                 connection.close()
         except IndexError:
-            pass
+            return None
+
+    def _connect(self, identity: _Identity) -> sqlite3.Connection:
         # SQLite would mix a leftover -wal into the file; an immutable file it reads alone.
         options = "mode=ro&immutable=1" if identity[2] else "mode=ro"
         connection = sqlite3.connect(
             f"{self.path.as_uri()}?{options}",
             uri=True,
             timeout=_LOCK_TIMEOUT,
-            isolation_level=None,  # autocommit: no read transaction outlives its statement
             check_same_thread=False,
         )
         connection.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
         return connection
+
+
+def _state(wal: os.stat_result | None) -> tuple[int, ...] | None:
+    return (wal.st_ino, wal.st_size, wal.st_mtime_ns) if wal and wal.st_size else None
+
+
+def _members(row: tuple[object, ...]) -> dict[str, object]:
+    return {name: value for name, value in zip(COLUMNS, row, strict=True) if value is not None}

@@ -21,9 +21,9 @@ def validator(schema: dict[str, Any]) -> jsonschema_rs.Draft202012Validator:
 
 
 VALIDATORS = {
-    "application/json": validator({"$ref": "#/components/schemas/Job"}),
-    "application/problem+json": validator({"$ref": "#/components/schemas/Problem"}),
+    name: validator({"$ref": f"#/components/schemas/{name}"}) for name in COMPONENTS["schemas"]
 }
+PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 PATHS = {re.compile(path.replace("{id}", "[^/]+"), re.DOTALL): path for path in DOCUMENT["paths"]}
 
 
@@ -37,7 +37,7 @@ def check(response: TestResponse) -> None:
         described = responses[str(response.status_code)]
         assert method in operations or response.status_code == 405
     elif response.status_code >= 400:
-        described = {"content": {"application/problem+json": {}}, "headers": {}}
+        described = {"content": PROBLEM, "headers": {}}
     else:
         return  # the pages that show the document
     for name, reference in described["headers"].items():
@@ -53,7 +53,8 @@ def check(response: TestResponse) -> None:
     else:
         kind = response.headers["Content-Type"]
         assert kind in described["content"], "no documented content type"
-        VALIDATORS[kind].validate(response.get_json(force=True))
+        schema = described["content"][kind]["schema"]["$ref"].rpartition("/")[2]
+        VALIDATORS[schema].validate(response.get_json(force=True))
 
 
 class CheckedClient(FlaskClient):

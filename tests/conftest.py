@@ -42,10 +42,15 @@ JOB: dict[str, Any] = {
 TOKEN = "a-token-of-the-tests"
 
 # With the packages of requirements-dev.txt there is more to test, and each answer is checked;
-# with Chromium, the page too. Where CI is set, what is missing is a failure.
+# with Chromium, the page too; with
+# a shell's tools, what the README says. Where CI is set, what is missing is a failure.
 DEV = find_spec("jsonschema_rs") is not None
 CLIENT = import_module("checking").CheckedClient if DEV else FlaskClient
-NEEDS = {"contract": DEV, "browser": DEV and shutil.which("chromium")}
+NEEDS = {
+    "contract": DEV,
+    "browser": DEV and shutil.which("chromium"),
+    "shell": all(map(shutil.which, ("make", "curl", "sqlite3", "sha256sum"))),
+}
 collect_ignore = [] if "CI" in os.environ else [name for name, met in NEEDS.items() if not met]
 
 Plant = Callable[..., None]
@@ -60,6 +65,13 @@ def line(token: str, name: str = "tester", expires: str = "") -> str:
     return f"{hashlib.sha256(token.encode()).hexdigest()} {name} {expires}\n"
 
 
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the settings of whoever runs the tests out of them."""
+    for name in [name for name in os.environ if name.startswith("FLASK_")]:
+        monkeypatch.delenv(name)
+
+
 @pytest.fixture
 def database(tmp_path: Path) -> Path:
     path = tmp_path / "jobs.db"
@@ -69,7 +81,7 @@ def database(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def plant(database: Path) -> Plant:
-    """Write JOB with other members; `lawful=False` past the CHECKs, `table` to another table."""
+    """Write JOB with other members; `lawful=False` past the CHECKs, `path` into another file."""
 
     def plant(*, lawful: bool = True, path: Path = database, **members: Any) -> None:
         row = JOB | members
@@ -138,7 +150,11 @@ def fault(request: pytest.FixtureRequest) -> Fault:
 def copy(tmp_path: Path) -> Path:
     """Return a copy of the project in which `make` finds everything installed."""
     copy = tmp_path / "copy"
-    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "instance", "__pycache__"))
+    shutil.copytree(
+        ROOT,
+        copy,
+        ignore=shutil.ignore_patterns(".*", "instance", "__pycache__", "*.db*", "tokens"),
+    )
     (copy / ".venv").mkdir()
     (copy / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
     for stamp in ("made", "run", "dev"):

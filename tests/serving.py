@@ -1,15 +1,62 @@
-"""The service as its user runs it: `flask run`, in a process of its own."""
+"""The service as its user runs it: a process of its own."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+FLASK = (sys.executable, "-m", "flask")
+
+
+class Server:
+    """A process that serves on `port`, both its outputs in a file: a pipe unread would fill."""
+
+    def __init__(
+        self, *command: str, port: int, cwd: str | Path = ROOT, **settings: str | Path
+    ) -> None:
+        self.port = port
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed in stop)
+        self._process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=os.environ | {name: str(value) for name, value in settings.items()},
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def wait(self) -> int:
+        """Return the exit status, when the process has ended by itself."""
+        return self._process.wait(20)
+
+    def wait_for_port(self) -> None:
+        """Return when something listens."""
+        deadline = time.monotonic() + 20
+        while True:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            assert self._process.poll() is None, self.output()
+            assert time.monotonic() < deadline, self.output()
+            time.sleep(0.02)
+
+    def output(self) -> str:
+        self._log.seek(0)
+        return self._log.read()
+
+    def stop(self) -> None:
+        """End the process, and all that it has started."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGTERM)
+            self._process.wait(20)
+        self._log.close()
 
 
 def free_port() -> int:
@@ -19,41 +66,16 @@ def free_port() -> int:
         return port
 
 
-def flask(*args: str, cwd: str | Path = ROOT, **settings: str | Path) -> subprocess.Popen[str]:
-    """Start `flask ARGS` with the settings in its environment, both outputs in one pipe."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "flask", *args],
-        cwd=cwd,
-        env=os.environ | {name: str(value) for name, value in settings.items()},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def wait_for(port: int, process: subprocess.Popen[str]) -> None:
-    """Return when something listens on `port`."""
-    deadline = time.monotonic() + 20
-    while True:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 @contextmanager
-def serving(*args: str, **settings: str | Path) -> Iterator[int]:
-    """Serve on a free port, the one yielded."""
+def serving(*args: str, cwd: str | Path = ROOT, **settings: str | Path) -> Iterator[Server]:
+    """Yield a `flask run ARGS` that listens."""
     port = free_port()
-    process = flask("run", "--port", str(port), *args, **settings)
+    server = Server(*FLASK, "run", "--port", str(port), *args, port=port, cwd=cwd, **settings)
     try:
-        wait_for(port, process)
-        yield port
+        server.wait_for_port()
+        yield server
     finally:
-        process.terminate()
-        process.communicate()
+        server.stop()
 
 
 def talk(port: int, request: bytes) -> bytes:

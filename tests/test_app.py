@@ -9,11 +9,12 @@ from typing import Any
 
 import click
 import pytest
-from conftest import JOB, JOB_ID, TOKEN, Get, Plant, url
+from conftest import JOB, JOB_ID, TOKEN, Get, Plant, line, url
 from faults import Fault, run
 from flask import Flask
 from flask.testing import FlaskClient
 from problem import assert_problem
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 import store
 from app import create_app
@@ -155,7 +156,7 @@ def test_a_malformed_id_is_a_404_that_says_why(get: Get, plant: Plant, job_id: s
     "path",
     [
         "/nothing",
-        "/static/app.py",
+        "/static/",
         "/api/actions/bulk/jobs",
         url(""),
         url(JOB_ID) + "/",
@@ -182,6 +183,11 @@ def test_another_method_is_a_405_that_says_which_are_allowed(
     response = client.open(url(), method=method, environ_overrides={"REQUEST_METHOD": method})
     assert_problem(response, 405, "The method is not allowed for the requested URL.")
     assert response.headers["Allow"] == "GET, HEAD"
+
+
+def test_no_file_of_the_service_is_served(client: FlaskClient) -> None:
+    """Flask's own /static/ would answer a POST with a 405."""
+    assert_problem(client.post("/static/app.py"), 404)
 
 
 # Request ids
@@ -297,7 +303,7 @@ def test_text_that_is_not_utf_8_is_a_500_that_names_its_member(
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute("UPDATE bulk_action_jobs SET created_by = CAST(x'6aff' AS TEXT)")
     assert_problem(get(), 500)
-    assert "{'created_by': ['Not text in UTF-8.']}" in caplog.text
+    assert "{'created_by': ['Not a string that UTF-8 can carry.']}" in caplog.text
 
 
 def test_a_500_logs_every_member_at_fault_on_one_line(
@@ -370,6 +376,22 @@ def test_the_settings_come_from_the_environment(
     assert make_app().test_client().get(url(), headers=headers).status_code == 200
 
 
+@pytest.mark.parametrize("text", ["2026", "0.10", "null", "true", '"quoted"'])
+def test_a_setting_of_the_environment_is_taken_as_it_stands(
+    monkeypatch: pytest.MonkeyPatch, make_app: Callable[..., Flask], tmp_path: Path, text: str
+) -> None:
+    """Flask reads its variables as JSON, and null would be the demo."""
+    monkeypatch.chdir(tmp_path)
+    store.create(Path(text))
+    monkeypatch.setenv("FLASK_DATABASE", text)
+    assert "none: No such file" in refusal(TOKENS_FILE="none")
+    Path(text).rename("away")
+    Path(text).write_text(line(TOKEN))
+    monkeypatch.setenv("FLASK_DATABASE", "away")
+    monkeypatch.setenv("FLASK_TOKENS_FILE", text)
+    make_app()
+
+
 def test_the_mapping_overrides_the_environment(
     monkeypatch: pytest.MonkeyPatch,
     make_app: Callable[..., Flask],
@@ -380,13 +402,81 @@ def test_the_mapping_overrides_the_environment(
     make_app(DATABASE=database, TOKENS_FILE=tokens_file)
 
 
-def test_a_name_of_digits_alone_is_a_name(
-    monkeypatch: pytest.MonkeyPatch,
-    make_app: Callable[..., Flask],
-    tmp_path: Path,
-    tokens_file: Path,
+# Health
+
+
+def test_a_service_that_can_read_its_jobs_is_healthy(client: FlaskClient) -> None:
+    response = client.get("/healthz")
+    assert (response.status_code, response.text) == (200, '{"status": "ok"}\n')
+    assert response.headers["Cache-Control"] == "no-store"
+
+
+def test_a_service_that_cannot_is_not_and_says_no_more(
+    client: FlaskClient, database: Path, fault: Fault, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    store.create(Path("2026"))
-    monkeypatch.setenv("FLASK_DATABASE", "2026")
-    make_app(TOKENS_FILE=tokens_file)
+    run("PRAGMA wal_checkpoint(TRUNCATE)")(database)
+    fault.do(database)
+    response = client.get("/healthz")
+    assert_problem(response, 503, "The service cannot read its jobs.")
+    (record,) = caplog.records
+    assert response.headers["X-Request-Id"] in record.getMessage()
+    assert record.exc_info is not None
+
+
+# The log of requests
+
+
+def test_each_request_is_a_line_of_the_log_at_info(
+    get: Get, client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "bulk_action_jobs")
+    get(headers={"X-Request-Id": "r-1"})
+    client.get(
+        "/", headers={"X-Request-Id": "r-2"}, environ_overrides={"PATH_INFO": "/a\n\x1b[31m"}
+    )
+    environ = {"REQUEST_METHOD": "P\x1b"}
+    client.get("/healthz", headers={"X-Request-Id": "r-3"}, environ_overrides=environ)
+    lines = [record.getMessage() for record in caplog.records]
+    assert [text.rpartition(" ")[0] for text in lines] == [
+        f"r-1 tester GET {url()} 404",
+        "r-2 - GET /a%0A%1B%5B31m 404",
+        "r-3 - P%1B /healthz 405",
+    ]
+    assert all(0 < int(text.rpartition(" ")[2]) < 10_000_000 for text in lines)
+    assert TOKEN not in caplog.text
+
+
+def test_the_log_of_requests_is_off_otherwise(get: Get, caplog: pytest.LogCaptureFixture) -> None:
+    get()
+    assert caplog.records == []
+
+
+# Embedding
+
+
+def test_two_services_mounted_in_one_process_keep_apart(
+    make_app: Callable[..., Flask], database: Path, tokens_file: Path, plant: Plant, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.db"
+    store.create(other)
+    plant(path=other, status="of the other")
+    plant()
+    outer = Flask("outer")
+    outer.wsgi_app = DispatcherMiddleware(  # type: ignore[method-assign]
+        outer.wsgi_app,
+        {
+            "/one": make_app(DATABASE=database, TOKENS_FILE=tokens_file),
+            "/two": make_app(DATABASE=other, TOKENS_FILE=tokens_file),
+        },
+    )
+    client = outer.test_client()
+    headers = {"Authorization": f"Bearer {TOKEN}", "X-Request-Id": "r-1"}
+    statuses = []
+    for mount in ("/one", "/two"):
+        response = client.get(mount + url(), headers=headers)
+        assert response.headers["X-Request-Id"] == "r-1"
+        statuses.append(response.get_json()["status"])
+        problem = client.get(mount + url(UNKNOWN), headers=headers).get_json(force=True)
+        assert problem["instance"] == mount + url(UNKNOWN)
+    assert statuses == [JOB["status"], "of the other"]
+    assert client.get(url(), headers=headers).headers["Content-Type"].startswith("text/html")

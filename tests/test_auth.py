@@ -183,6 +183,13 @@ def test_a_file_that_has_settled_is_not_read_again(
     assert tokens.verify(TOKEN) == "tester"
 
 
+def test_a_byte_that_is_no_utf_8_spoils_its_line_alone(tokens_file: Path) -> None:
+    tokens_file.write_bytes(line(TOKEN).encode() + b"# caf\xe9\n" + b"\xff\n")
+    tokens, complaints = TokenFile(tokens_file).read()
+    assert [token.name for token in tokens] == ["tester"]
+    assert [text.partition(": ")[0] for text in complaints] == [f"{tokens_file}, line 3"]
+
+
 def test_an_emptied_file_admits_no_one(get: Get, tokens_file: Path) -> None:
     tokens_file.write_text("")
     assert get().status_code == 401

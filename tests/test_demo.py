@@ -17,6 +17,7 @@ from problem import assert_problem
 from werkzeug.test import TestResponse
 
 import demo
+import store
 from schemas import JobSchema
 
 IDS = {
@@ -50,6 +51,9 @@ def test_the_members_of_each_job_agree(demo_client: FlaskClient, digit: str) -> 
     assert JobSchema().validate(job) == {}
     criteria = json.loads(job["criteria_json"])
     assert {"protocol", "lookback_interval"} <= criteria.keys()
+    if "executed_at" in job:
+        times = [job[n].removesuffix("Z") for n in ("created_at", "scheduled_at", "executed_at")]
+        assert times == sorted(times)
     times = [job.get(n) for n in ("created_at", "executed_at", "completed_at", "updated_at")]
     reached = [time.removesuffix("Z") for time in times if time]
     assert reached == sorted(reached)
@@ -61,8 +65,11 @@ def test_the_members_of_each_job_agree(demo_client: FlaskClient, digit: str) -> 
     assert ("Retry-After" in response.headers) == (digit in "23")
 
 
-def test_the_broken_job_breaks_the_contract_in_the_file(demo_client: FlaskClient) -> None:
+def test_the_broken_job_breaks_the_contract_in_the_file(
+    demo_client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
     assert_problem(ask(demo_client, IDS["9"]), 500)
+    assert "breaks the contract: {'scheduled_at': " in caplog.text
 
 
 def test_the_demo_takes_its_public_token_and_no_other(demo_client: FlaskClient) -> None:
@@ -123,6 +130,27 @@ def test_a_demo_that_cannot_be_made_says_what_to_do(
         make_demo()
 
 
+def test_a_demo_that_cannot_be_written_says_what_to_do(
+    make_demo: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(store, "create", fail)
+    with pytest.raises(click.ClickException, match="disk is full"):
+        make_demo()
+
+
+def test_a_demo_of_an_older_make_says_what_to_do(
+    make_demo: Callable[..., Flask], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "instance").mkdir()
+    (tmp_path / "instance" / "demo.db").touch()
+    with pytest.raises(click.ClickException, match="Delete it, and start again"):
+        make_demo()
+    assert caplog.text == ""
+
+
 def test_other_servers_log_that_they_serve_the_demo(
     make_demo: Callable[..., Flask], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -130,6 +158,7 @@ def test_other_servers_log_that_they_serve_the_demo(
     assert "No DATABASE is configured: serving the demo jobs to its public token" in caplog.text
 
 
+@pytest.mark.parametrize(("host", "in_url"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
 @pytest.mark.parametrize(("reloaded", "lines"), [(None, 1), ("true", 0)])
 def test_flask_run_prints_one_line_with_a_command_that_fetches_a_job(
     make_demo: Callable[..., Flask],
@@ -137,15 +166,17 @@ def test_flask_run_prints_one_line_with_a_command_that_fetches_a_job(
     monkeypatch: pytest.MonkeyPatch,
     reloaded: str | None,
     lines: int,
+    host: str,
+    in_url: str,
 ) -> None:
     """Its reloader starts the service a second time, in a child."""
     if reloaded:
         monkeypatch.setenv("WERKZEUG_RUN_MAIN", reloaded)
     context = click.Context(run_command)
-    context.params = {"host": "127.0.0.1", "port": 5123}
+    context.params = {"host": host, "port": 5123}
     with context:
         make_demo()
     out = capsys.readouterr().out
     assert out.count("\n") == lines
-    command = f"curl -H 'Authorization: Bearer demo-token' http://127.0.0.1:5123{url(IDS['2'])}\n"
+    command = f"curl -H 'Authorization: Bearer demo-token' http://{in_url}:5123{url(IDS['2'])}\n"
     assert out.endswith(command) or not lines

@@ -6,6 +6,8 @@ import pytest
 from flask import Flask, abort
 from flask.testing import FlaskClient
 from problem import assert_problem
+from werkzeug.datastructures import WWWAuthenticate
+from werkzeug.exceptions import Unauthorized
 
 from schemas import ProblemSchema
 
@@ -68,3 +70,12 @@ def test_a_bug_is_a_500_logged_once_with_its_traceback(
     assert record.getMessage() == r"GET /bug failed: KeyError('secret\nforged line') [request r-1]"
     assert record.exc_info is not None
     assert record.exc_info[0] is KeyError
+
+
+def test_an_http_exception_keeps_headers_that_come_twice(app: Flask) -> None:
+    def unauthorized() -> Any:
+        raise Unauthorized(www_authenticate=[WWWAuthenticate("basic"), WWWAuthenticate("digest")])
+
+    app.add_url_rule("/twice", view_func=unauthorized)
+    response = app.test_client().get("/twice")
+    assert response.headers.getlist("WWW-Authenticate") == ["Basic", "Digest"]

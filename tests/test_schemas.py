@@ -160,7 +160,7 @@ def test_only_the_times_not_reached_yet_may_be_left_out(member: str) -> None:
 def test_an_error_on_dump_names_its_member() -> None:
     with pytest.raises(ValidationError) as caught:
         JOBS.dump(JOB | {"status": 5})
-    assert caught.value.messages == {"status": ["Not text in UTF-8."]}
+    assert caught.value.messages == {"status": ["Not a string that UTF-8 can carry."]}
 
 
 def test_dump_keeps_the_documented_order_whatever_the_order_of_the_job() -> None:
@@ -176,3 +176,11 @@ def test_a_problems_status_is_an_http_status(status: object) -> None:
     with pytest.raises(ValidationError):
         ProblemSchema().dump({"status": status})
     assert "status" in ProblemSchema().validate({"status": status})
+
+
+@pytest.mark.parametrize("details", [5, ["id"], {"id": 5}, {5: "id"}, {"id": None}, None])
+def test_a_problems_details_are_strings_by_strings(details: object) -> None:
+    with pytest.raises(ValidationError):
+        ProblemSchema().dump({"details": details})
+    assert "details" in ProblemSchema().validate({"details": details})
+    assert ProblemSchema().dump({"details": {"id": "no"}}) == {"details": {"id": "no"}}

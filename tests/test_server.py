@@ -1,15 +1,12 @@
 """What only shows over a socket, with `flask run`."""
 
 import json
-import re
-import shlex
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from conftest import JOB, JOB_ID, TOKEN, Plant, url
-from serving import flask, free_port, serving, talk, wait_for
+from serving import FLASK, Server, free_port, serving, talk
 
 GET = f"GET {url()} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n".encode()
 BEARER = f"Authorization: Bearer {TOKEN}\r\n".encode()
@@ -23,8 +20,8 @@ def settings(database: Path, tokens_file: Path, plant: Plant) -> dict[str, str |
 
 @pytest.fixture(params=[(), ("--debug", "--no-reload")], ids=["plain", "debug"])
 def port(request: pytest.FixtureRequest, settings: dict[str, str | Path]) -> Iterator[int]:
-    with serving(*request.param, **settings) as port:
-        yield port
+    with serving(*request.param, **settings) as server:
+        yield server.port
 
 
 def parse(answer: bytes) -> tuple[int, dict[str, str], bytes]:
@@ -74,36 +71,22 @@ def test_every_outcome_comes_over_the_wire(port: int, database: Path, tokens_fil
         assert parse(talk(port, GET + BEARER + b"\r\n"))[0] == 200
 
 
-def test_the_demos_line_works_when_pasted(copy: Path) -> None:
-    port = free_port()
-    process = flask("run", "--port", str(port), cwd=copy)
-    try:
-        wait_for(port, process)
-        assert process.stdout is not None
-        match = re.search("Try: (.*)", process.stdout.readline())
-        assert match is not None
-        answer = subprocess.run(shlex.split(match[1]), capture_output=True, check=True).stdout
-        assert JOB.keys() - json.loads(answer).keys() == {"completed_at"}
-    finally:
-        process.terminate()
-        process.communicate()
-
-
 @pytest.mark.parametrize("mode", [(), ("--debug",)], ids=["plain", "debug"])
 @pytest.mark.parametrize(
     ("missing", "remedy"),
     [
         ("FLASK_DATABASE", "sqlite3 jobs.db < schema.sql"),
-        ("FLASK_TOKENS_FILE", "a file with a line 'SHA-256-hex NAME [EXPIRES]' for each token"),
+        ("FLASK_TOKENS_FILE", "flask tokens create NAME"),
     ],
 )
 def test_a_start_that_cannot_serve_ends_with_one_line(
     settings: dict[str, str | Path], missing: str, remedy: str, mode: tuple[str, ...]
 ) -> None:
     Path(settings[missing]).unlink()
-    process = flask("run", "--port", str(free_port()), *mode, **settings)
-    output = process.communicate(timeout=20)[0]
-    assert process.returncode == 1
+    server = Server(*FLASK, "run", *mode, port=free_port(), **settings)
+    assert server.wait() == 1
+    output = server.output()
+    server.stop()
     assert output.startswith(f"Error: cannot read {settings[missing]}: No such file or directory.")
     assert remedy in output
     assert output.count("\n") == 1

@@ -27,20 +27,21 @@ def browser() -> Iterator[Browser]:
 def page(browser: Browser, copy: Path) -> Iterator[Page]:
     """Open the page of a service of its own; fail the test on any complaint of the browser's."""
     complaints = []
-    with serving(cwd=copy) as port, browser.new_context() as context:
+    with serving(cwd=copy) as server, browser.new_context() as context:
+        home = f"http://127.0.0.1:{server.port}/"
         page = context.new_page()
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
 
         def guard(route: Route) -> None:
-            if route.request.url.startswith((f"http://127.0.0.1:{port}/", "data:")):
+            if route.request.url.startswith((home, "data:")):
                 route.continue_()
             else:
                 complaints.append(route.request.url)
                 route.abort()
 
         page.route("**/*", guard)
-        page.goto(f"http://127.0.0.1:{port}/")
+        page.goto(home)
         yield page
     # The browser itself notes each answer of an error status.
     assert [text for text in complaints if "the server responded with a status" not in text] == []
@@ -65,7 +66,7 @@ def execute(page: Page, job_id: str) -> tuple[str, dict[str, object]]:
 
 def test_each_demo_job_can_be_tried_out(page: Page) -> None:
     authorize(page, demo.TOKEN)
-    page.locator(".opblock-get .opblock-summary").click()
+    page.locator("#operations-Jobs-getBulkActionJob .opblock-summary").click()
     for digit in (1, 2, 3, 4, 5, 6):
         status, job = execute(page, demo.job_id(digit))
         assert status == "200"
@@ -77,6 +78,6 @@ def test_each_demo_job_can_be_tried_out(page: Page) -> None:
 
 def test_a_wrong_token_shows_the_problem(page: Page) -> None:
     authorize(page, "wrong")
-    page.locator(".opblock-get .opblock-summary").click()
+    page.locator("#operations-Jobs-getBulkActionJob .opblock-summary").click()
     status, problem = execute(page, demo.job_id(1))
     assert (status, problem["title"]) == ("401", "Unauthorized")

@@ -1,15 +1,16 @@
 """The README's commands, run as they stand in a copy of the project, and their output."""
 
+import json
 import os
 import re
-import signal
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing
 from pathlib import Path
 
-from serving import ROOT, free_port, wait_for
+from conftest import JOB
+from serving import ROOT, Server, free_port, serving
 
 # What would install anew or run this very test: `.ci/run` runs these.
 INSTALLS = {
@@ -30,29 +31,9 @@ def blocks() -> list[list[tuple[str, str]]]:
     ]
 
 
-@contextmanager
-def running(command: str, copy: Path, port: int) -> Iterator[None]:
-    server = subprocess.Popen(
-        command,
-        shell=True,
-        cwd=copy,
-        env=environment(port),
-        start_new_session=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        wait_for(port, server)
-        yield
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.communicate()
-
-
 def environment(port: int) -> dict[str, str]:
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    return os.environ | {"PATH": path, "FLASK_RUN_PORT": str(port)}
+    return {"PATH": path, "FLASK_RUN_PORT": str(port)}
 
 
 def test_the_commands_do_what_the_readme_shows(copy: Path) -> None:
@@ -65,16 +46,38 @@ def test_the_commands_do_what_the_readme_shows(copy: Path) -> None:
             ran.add(command)
             if command.endswith(("make run", "flask run")):
                 servers.close()  # the next one takes its place
-                servers.enter_context(running(command, copy, port))
+                server = Server("sh", "-c", command, port=port, cwd=copy, **environment(port))
+                servers.callback(server.stop)
+                server.wait_for_port()
             else:
                 result = subprocess.run(
                     command.replace(":5000", f":{port}"),
                     shell=True,
                     cwd=copy,
-                    env=environment(port),
+                    env=os.environ | environment(port),
                     stdout=subprocess.PIPE,
                     text=True,
                     check=True,
                 )
                 assert not output or result.stdout == output
     assert {"make run", "flask run"} < ran
+
+
+def test_the_demos_line_works_when_pasted(copy: Path) -> None:
+    with serving(cwd=copy) as server:
+        match = re.search("Try: (curl .*)", server.output())
+        assert match is not None
+        answer = subprocess.run(match[1], shell=True, capture_output=True, check=True).stdout
+    assert JOB.keys() - json.loads(answer).keys() == {"completed_at"}
+
+
+def test_the_sqlite3_shell_makes_the_same_table(tmp_path: Path, database: Path) -> None:
+    other = tmp_path / "other.db"
+    with (ROOT / "schema.sql").open() as schema:
+        subprocess.run(["sqlite3", other], stdin=schema, check=True, stdout=subprocess.DEVNULL)
+    dumps = []
+    for path in (other, database):
+        with closing(sqlite3.connect(path)) as connection:
+            assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+            dumps.append(list(connection.iterdump()))
+    assert dumps[0] == dumps[1]
