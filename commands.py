@@ -233,49 +233,58 @@ def simulate(
         raise click.ClickException(f"the job breaks the contract: {messages}.")
     if has_ended(job) and not restart:
         raise click.ClickException(f"the job is {job['status']}: --restart runs it once more.")
+    limit, outcome = 100, "completed"
+    if fail_at is not None:
+        limit, outcome = fail_at, "failed"
+    if cancel_at is not None:
+        limit, outcome = cancel_at, "cancelled"
     with _interrupts() as interrupted, _one_line():
-        _run(path, job, seconds, {fail_at: "failed", cancel_at: "cancelled"}, interrupted)
+        _run(path, job, seconds, limit, outcome, interrupted)
+    click.echo("{status} at {progress_percent} percent, {affected_count} clients.".format(**job))
 
 
 def _run(
     path: Path,
     job: dict[str, Any],
     seconds: float,
-    ends: dict[int | None, str],
+    limit: int,
+    outcome: str,
     interrupted: threading.Event,
 ) -> None:
-    """Write the states of the job's execution, one percent at a time, over `seconds`."""
-    going_on = job["status"] == "running" and "executed_at" in job
-    first = max(0, min(job["progress_percent"], 99)) if going_on else 0
+    """Write the states of a job's execution, percent by percent, until `limit` or an interrupt.
+
+    `seconds` is what it takes up to 100 percent. A running job goes on from where it is.
+    """
     clients = max(0, min(job["preview_count"], job["max_limit"]))
-    if not going_on:
+    first = max(0, min(job["progress_percent"], 99))
+    if has_ended(job) or job["status"] != "running" or "executed_at" not in job:
         job.pop("completed_at", None)
         job["executed_at"] = _now()
+        first = 0
     start = time.monotonic()
     bar = click.progressbar(
         length=100, label="Simulating", file=sys.stderr, hidden=not sys.stderr.isatty()
     )
     with bar:
-        bar.update(first)
-        for percent in range(first, 101):
+        bar.update(percent := first)
+        while True:
             due = start + seconds * (percent - first) / (100 - first)
-            stopped = interrupted.wait(max(0, due - time.monotonic()))
-            end = "cancelled" if stopped else "completed" if percent == 100 else ends.get(percent)
-            seen = job["updated_at"]
-            job["updated_at"] = _now()
-            job["status"] = end or "running"
-            if not stopped:
+            if stopped := interrupted.wait(max(0, due - time.monotonic())):
+                outcome = "cancelled"
+            else:
                 job["progress_percent"] = percent
                 job["affected_count"] = clients * percent // 100
-            if end:
-                job["completed_at"] = job["updated_at"]
+            seen, job["updated_at"] = job["updated_at"], _now()
+            job["status"] = "running"
+            if ends := stopped or percent >= limit:
+                job["status"], job["completed_at"] = outcome, job["updated_at"]
             with store.writing(path) as writer:
                 if not writer.update(job, seen):
                     raise click.ClickException("another process has changed the job: stopped.")
+            if ends:
+                return
+            percent += 1
             bar.update(1)
-            if end:
-                break
-    click.echo("{status} at {progress_percent} percent, {affected_count} clients.".format(**job))
 
 
 @contextmanager

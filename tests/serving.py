@@ -36,14 +36,14 @@ class Server:
         """Return the exit status, when the process has ended by itself."""
         return self._process.wait(20)
 
-    def wait_for_port(self) -> None:
-        """Return when something listens."""
+    def wait_for_port(self, listens: bool = True) -> None:
+        """Return when something listens there, or when nothing does any more."""
         deadline = time.monotonic() + 20
         while True:
             with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                if (probe.connect_ex(("127.0.0.1", self.port)) == 0) == listens:
                     return
-            assert self._process.poll() is None, self.output()
+            assert not listens or self._process.poll() is None, self.output()
             assert time.monotonic() < deadline, self.output()
             time.sleep(0.02)
 
@@ -56,6 +56,7 @@ class Server:
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGTERM)
             self._process.wait(20)
+        self.wait_for_port(listens=False)  # its child may outlive a shell
         self._log.close()
 
 

@@ -12,7 +12,7 @@ import schemathesis
 from checking import DOCUMENT, CheckedClient
 from conftest import JOB, url
 from flask import Flask, Response
-from hypothesis import Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from openapi_spec_validator import validate
 
@@ -110,7 +110,12 @@ def draw(count: int) -> list[list[dict[str, Any]]]:
     """Return `count` stores of six jobs."""
     drawn = []
 
-    @settings(max_examples=count, database=None, phases=[Phase.generate])
+    @settings(
+        max_examples=count,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),  # they time a machine that may be busy
+    )
     @given(st.lists(JOBS, min_size=6, max_size=6))
     def take(jobs: list[dict[str, Any]]) -> None:
         drawn.append(jobs)

@@ -9,7 +9,7 @@ import sys
 from contextlib import ExitStack, closing
 from pathlib import Path
 
-from conftest import JOB
+from conftest import JOB, JOB_ID, TOKEN, Plant, line, url
 from serving import ROOT, Server, free_port, serving
 
 # What would install anew or run this very test: `.ci/run` runs these.
@@ -31,36 +31,53 @@ def blocks() -> list[list[tuple[str, str]]]:
     ]
 
 
-def environment(port: int) -> dict[str, str]:
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    return {"PATH": path, "FLASK_RUN_PORT": str(port)}
-
-
-def test_the_commands_do_what_the_readme_shows(copy: Path) -> None:
+def test_the_commands_do_what_the_readme_shows(copy: Path, tmp_path: Path) -> None:
     ran = set()
+    port = free_port()
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path, "FLASK_RUN_PORT": str(port)}
+    kept = tmp_path / "environment"
     with ExitStack() as servers:
-        port = free_port()
         for command, output in [step for block in blocks() for step in block]:
             if command in INSTALLS:
                 continue
             ran.add(command)
             if command.endswith(("make run", "flask run")):
                 servers.close()  # the next one takes its place
-                server = Server("sh", "-c", command, port=port, cwd=copy, **environment(port))
+                server = Server("sh", "-c", command, port=port, cwd=copy, **environment)
                 servers.callback(server.stop)
                 server.wait_for_port()
             else:
+                here = command.replace(":5000", f":{port}")
                 result = subprocess.run(
-                    command.replace(":5000", f":{port}"),
-                    shell=True,
+                    ["bash", "-c", f"set -a -e -o pipefail; {here}; env -0 > {kept}"],
                     cwd=copy,
-                    env=os.environ | environment(port),
+                    env=environment,
                     stdout=subprocess.PIPE,
                     text=True,
                     check=True,
                 )
                 assert not output or result.stdout == output
+                pairs = kept.read_text().split("\0")[:-1]
+                environment = dict(pair.split("=", 1) for pair in pairs)
     assert {"make run", "flask run"} < ran
+
+
+def test_the_lines_of_python_mount_the_service(copy: Path, plant: Plant, database: Path) -> None:
+    plant()
+    database.rename(copy / "jobs.db")
+    (copy / "tokens").write_text(line(TOKEN))
+    text = (ROOT / "README.md").read_text("utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    code += f"""
+client = dashboard.test_client()
+job = client.get("/shield{url()}", headers={{"Authorization": "Bearer {TOKEN}"}})
+print(job.json["job_id"], client.get("/shield/nothing").json["instance"])
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=copy, capture_output=True, text=True, check=True
+    )
+    assert result.stdout == f"{JOB_ID} /shield/nothing\n"
 
 
 def test_the_demos_line_works_when_pasted(copy: Path) -> None:
