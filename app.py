@@ -4,14 +4,12 @@ import hashlib
 import json
 import logging
 import os
-import re
 import sqlite3
 import tempfile
 import time
-import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
 import click
@@ -19,14 +17,18 @@ from flask import Flask, Response, g, redirect, request, url_for
 from flask.cli import FlaskGroup
 from flask_swagger_ui import get_swaggerui_blueprint
 from marshmallow import ValidationError
+from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Response as WerkzeugResponse
 
 import commands
 import demo
 import problems
 from auth import LINE, TokenFile, TokensError, bearer_auth
-from schemas import JobSchema, has_ended, is_uuid
+from schemas import JobSchema, has_ended, is_uuid, to_json
 from store import JobStore, StoreError
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 RETRY_AFTER = 2  # seconds until a job that has not ended is worth asking for again
 
@@ -43,8 +45,17 @@ _DOCS = {
         "tryItOutEnabled": True,
     },
 }
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_JOBS = JobSchema()
 _log = logging.getLogger("bulk_action_jobs")
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+class _Flask(Flask):
+    request_class = problems.Request
+
+    def ensure_sync(self, func: _Function) -> _Function:
+        """Return the function as it is: none here is a coroutine, and to look costs time."""
+        return func
 
 
 def create_app(config: Mapping[str, Any] | None = None) -> Flask:
@@ -57,7 +68,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     Raises `click.ClickException`, one line that says how to mend it, when the service cannot
     answer with what it was given.
     """
-    app = Flask(__name__, static_folder=None)
+    app = _Flask(__name__, static_folder=None)
     _configure(app, config)
     for command in (commands.jobs, commands.tokens, _print_openapi):
         app.cli.add_command(command)
@@ -68,9 +79,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     store, tokens = _open(app)
     app.extensions["bulk_action_jobs"] = store
     login_required = bearer_auth(tokens)
-    schema = JobSchema()
 
-    app.before_request(_begin)
     app.after_request(_end)
     app.register_error_handler(Exception, problems.problem_response)
 
@@ -80,21 +89,21 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
         if not is_uuid(id):
             detail = "The id is not a UUID in its 8-4-4-4-12 form, so it names no job."
             raise problems.Problem(404, detail, details={"id": detail})
-        row = store.get(id)
-        if row is None:
+        job = store.cached(id, _represent)
+        if job is None:
             raise problems.Problem(404, "No bulk action job has this id.")
-        try:
-            body = schema.dumps(row, ensure_ascii=False).encode() + b"\n"
-        except ValidationError:  # it names the first member at fault; the log names all
-            raise ValueError(f"job {id} breaks the contract: {schema.validate(row)}") from None
-        return _job_response(body, has_ended(row))
+        if request.environ.get("HTTP_IF_NONE_MATCH") and request.if_none_match.contains_weak(
+            job.etag
+        ):
+            return _JobResponse(None, 304, job.headers.copy())
+        return _JobResponse(job.body, 200, job.headers_of_body.copy())
 
     @app.get("/healthz")
     def health() -> Response:
         try:
             store.get("")  # names no job, but takes a real read to tell
         except StoreError as error:
-            app.logger.exception("not healthy [request %s]", g.request_id)
+            app.logger.exception("not healthy [request %s]", problems.request.id)
             raise problems.Problem(503, "The service cannot read its jobs.") from error
         headers = {"Cache-Control": "no-store"}
         return Response('{"status": "ok"}\n', headers=headers, mimetype="application/json")
@@ -173,37 +182,70 @@ def _add_pages(app: Flask) -> None:
     app.register_blueprint(get_swaggerui_blueprint(**_DOCS), url_prefix="/docs")
 
 
-def _begin() -> None:
-    """Give the request its id: the client's own where it is fit for a header and a log line."""
-    g.started = time.perf_counter_ns()
-    offered = request.headers.get("X-Request-Id", "")
-    g.request_id = offered if _REQUEST_ID.fullmatch(offered) else str(uuid.uuid4())
-
-
 def _end(response: Response) -> Response:
-    response.headers["X-Request-Id"] = g.request_id
+    """Send the request's id back, and log the request."""
+    request = problems.request
+    response.headers["X-Request-Id"] = request.id
     if _log.isEnabledFor(logging.INFO):
         _log.info(
             "%s %s %s %s %d %d",
-            g.request_id,
+            request.id,
             g.get("flask_httpauth_user") or "-",
             quote(request.method),
             problems.instance(),
             response.status_code,
-            (time.perf_counter_ns() - g.started) // 1000,
+            (time.perf_counter_ns() - request.started) // 1000,
         )
     return response
 
 
-def _job_response(body: bytes, ended: bool) -> Response:
-    """Return 200 with the job, or 304 where the client has it already (RFC 9110, 13.1.2)."""
+class _Headers(Headers):
+    """Headers known to be well-formed: a copy does without another check of each."""
+
+    def copy(self) -> "_Headers":
+        copy = _Headers()
+        copy._list = self._list.copy()
+        return copy
+
+
+class _Job(NamedTuple):
+    """What is sent of a job: its body, its entity tag, and its headers without and with a body."""
+
+    body: bytes
+    etag: str
+    headers: _Headers
+    headers_of_body: _Headers
+
+
+def _represent(job: Mapping[str, Any]) -> _Job:
+    """Return what is sent of a job.
+
+    Raises ValueError, which names job and members, where it breaks the contract.
+    """
+    try:
+        body = to_json(_JOBS.dump(job)).encode() + b"\n"
+    except ValidationError:  # it names the first member at fault; the log names all
+        members = _JOBS.validate(job)
+        raise ValueError(f"job {job['job_id']} breaks the contract: {members}") from None
     etag = hashlib.sha256(body).hexdigest()[:32]
-    headers = {"ETag": f'"{etag}"', "Cache-Control": "private, no-cache", "Vary": "Authorization"}
-    if not ended:
+    headers = _Headers(
+        {"ETag": f'"{etag}"', "Cache-Control": "private, no-cache", "Vary": "Authorization"}
+    )
+    if not has_ended(job):
         headers["Retry-After"] = str(RETRY_AFTER)
-    if request.if_none_match.contains_weak(etag):
-        return Response(status=304, headers=headers)
-    return Response(body, headers=headers, mimetype="application/json")
+    headers_of_body = headers.copy()
+    headers_of_body["Content-Type"] = "application/json"
+    headers_of_body["Content-Length"] = str(len(body))
+    return _Job(body, etag, headers, headers_of_body)
+
+
+class _JobResponse(Response):
+    """A response whose headers are complete: to look through them again costs time."""
+
+    default_mimetype = None
+
+    def get_wsgi_headers(self, environ: "WSGIEnvironment") -> Headers:
+        return self.headers
 
 
 @click.command("openapi")

@@ -72,6 +72,7 @@ class TokenFile:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path).absolute()
+        self._path = str(self.path)  # os.stat takes it faster
         # What was read last: of which version, whether that was final, tokens, complaints.
         self._latest: tuple[tuple[int, ...], bool, list[Token], list[str]] = (), False, [], []
 
@@ -175,7 +176,7 @@ class TokenFile:
 
     def _current(self) -> list[Token]:
         try:
-            status = os.stat(self.path)
+            status = os.stat(self._path)
         except OSError as error:
             raise TokensError(f"cannot read {self.path}: {error.strerror}") from error
         version = (
@@ -217,12 +218,18 @@ def _claim(path: Path) -> TextIO:
             time.sleep(0.02)
 
 
+class _BearerAuth(HTTPTokenAuth):  # type: ignore[misc]  # the library ships no types
+    def ensure_sync(self, function: _View) -> _View:
+        """Return the function as it is: no view here is a coroutine, and to look costs time."""
+        return function
+
+
 def bearer_auth(tokens: TokenFile) -> Callable[[_View], _View]:
     """Return the decorator of a view that only a request with one of `tokens` reaches.
 
     Any other ends in a `Problem`: 401 with a challenge.
     """
-    auth = HTTPTokenAuth("Bearer", REALM)
+    auth = _BearerAuth("Bearer", REALM)
     auth.verify_token(tokens.verify)
     auth.error_handler(_challenge)
     return auth.login_required  # type: ignore[no-any-return]  # the library ships no types

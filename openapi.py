@@ -33,7 +33,7 @@ between two requests. An answer without `Retry-After` is final: the job has ende
 its request, under which the service's log has more.
 """
 
-_REQUEST_ID = "0f8fad5b-d9cb-469f-a165-70867728950e"
+_REQUEST_ID = "0f8fad5bd9cb469fa16570867728950e"
 
 _HEADERS = {
     "ETag": "A strong validator: it changes when the job changes (RFC 9110, 8.8.3).",
@@ -47,8 +47,8 @@ _HEADERS = {
         "job has ended."
     ),
     "X-Request-Id": (
-        "The request's id, as in the service's log: the client's own where it is fit, else a new "
-        "UUID."
+        "The request's id, as in the service's log: the client's own where it is fit, else 32 new "
+        "hexadecimal digits."
     ),
     "WWW-Authenticate": (
         'The challenge (RFC 6750, 3), with `error="invalid_token"` where a bearer token was '

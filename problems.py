@@ -1,16 +1,39 @@
 """Every error that the application answers: a problem details object (RFC 9457, once RFC 7807)."""
 
 import re
+import secrets
+import time
 from collections.abc import Mapping
+from functools import cached_property
 from http import HTTPStatus
+from typing import Any, cast
 from urllib.parse import quote
 
-from flask import Response, current_app, g, request
+import flask
+from flask import Response, current_app
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from schemas import ProblemSchema
+from schemas import ProblemSchema, to_json
 
 _SCHEMA = ProblemSchema()
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+class Request(flask.Request):
+    """A request with an id, and the time when it came."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.started = time.perf_counter_ns()
+
+    @cached_property
+    def id(self) -> str:
+        """The client's own id where it is fit for a header and a log line, else a new one."""
+        offered = self.environ.get("HTTP_X_REQUEST_ID", "")
+        return offered if _REQUEST_ID.fullmatch(offered) else secrets.token_hex(16)
+
+
+request = cast("Request", flask.request)
 
 
 class Problem(HTTPException):
@@ -46,25 +69,25 @@ def problem_response(error: Exception) -> Response:
     """
     if not isinstance(error, HTTPException):
         current_app.logger.exception(
-            "%s %s failed: %r [request %s]", quote(request.method), instance(), error, g.request_id
+            "%s %s failed: %r [request %s]", quote(request.method), instance(), error, request.id
         )
         error = Problem(500, "The server could not answer. Its log has the cause.")
     if isinstance(error, MethodNotAllowed):  # a set: its order changes from process to process
         error.valid_methods = sorted(error.valid_methods or ())
     status = HTTPStatus(error.code or 500)
-    problem = {
+    problem: dict[str, Any] = {
         "type": "about:blank",
         "title": status.phrase,
         "status": status.value,
         "detail": error.description,
         "instance": instance(),
         "error": error.description,
-        "requestId": g.request_id,
+        "requestId": request.id,
     }
     if isinstance(error, Problem) and error.details:
         problem["details"] = error.details
     response = Response(
-        _SCHEMA.dumps(problem, ensure_ascii=False) + "\n",
+        to_json(_SCHEMA.dump(problem)) + "\n",
         status,
         mimetype="application/problem+json",
     )

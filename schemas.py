@@ -4,6 +4,7 @@ Every field checks on load and on dump alike, and passes the value on unchanged.
 fields check nothing on dump, and take many a looser form on load.
 """
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import date
@@ -75,8 +76,11 @@ class _Exact(fields.Field[Any]):
     error: str
 
     def serialize(self, attr: str, obj: Any, accessor: Any = None, **_: Any) -> Any:
+        value = self.get_value(obj, attr, accessor=accessor)
+        if self.accepts(value) and not self.validators:
+            return value
         try:
-            return self.deserialize(self.get_value(obj, attr, accessor=accessor))
+            return self.deserialize(value)
         except ValidationError as error:
             raise ValidationError({attr: error.messages}) from None
 
@@ -123,7 +127,17 @@ class TextMap(_Exact, fields.Dict):
     error = "Not an object of strings."
 
 
-class JobSchema(Schema):
+to_json = json.JSONEncoder(ensure_ascii=False).encode  # one line, in UTF-8
+
+
+class _MappingSchema(Schema):
+    """A schema of mappings alone: marshmallow would look each member up as an attribute too."""
+
+    def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
+        return obj.get(attr, default)
+
+
+class JobSchema(_MappingSchema):
     """A bulk action job: the documented members, in the documented order."""
 
     class Meta:
@@ -193,7 +207,7 @@ class JobSchema(Schema):
     updated_at = DateTime(required=True, metadata={"description": "When the job last changed."})
 
 
-class ProblemSchema(Schema):
+class ProblemSchema(_MappingSchema):
     """A problem details object (RFC 9457, 3.1), with the members that the documentation adds."""
 
     class Meta:

@@ -5,12 +5,14 @@ commit, or the file that has taken its place by rename; a fault of the file is a
 as long as it lasts.
 """
 
+import itertools
 import os
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple, TypeVar, cast
 
 COLUMNS = (
     "job_id",
@@ -44,8 +46,12 @@ _SCHEMA = Path(__file__).with_name("schema.sql")
 _LOCK_TIMEOUT = 1.0  # seconds that a read waits
 _WRITE_LOCK_TIMEOUT = 10.0  # seconds that a write waits for another to end
 _MOST_IDLE = 8  # connections
+_MOST_MADE = 1000  # jobs
+_LONGEST_MADE = 4096  # characters of a job's text
 
-_Identity = tuple[int, int, bool]  # device, inode, whether the -wal file is a leftover
+# Device, inode, size, time, and whether the -wal file is a leftover.
+_Identity = tuple[int, int, int, int, bool]
+_T = TypeVar("_T")
 
 
 class StoreError(Exception):
@@ -115,6 +121,24 @@ def writing(path: Path) -> Iterator[JobWriter]:
         raise StoreError(f"cannot write {path}: {error}") from error
 
 
+class _Reader:
+    """A read-only connection, the file it is to, and the last commit that it has seen."""
+
+    __slots__ = ("connection", "data_version", "identity")
+
+    def __init__(self, identity: _Identity, connection: sqlite3.Connection) -> None:
+        self.identity = identity
+        self.connection = connection
+        self.data_version: int | None = None
+
+
+class _Made(NamedTuple):
+    """What was made of a row, and the generation that the row was read in."""
+
+    generation: int
+    value: object
+
+
 class JobStore:
     """The `bulk_action_jobs` table of the SQLite file at `path`.
 
@@ -124,9 +148,15 @@ class JobStore:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path).absolute()
-        self._idle: list[tuple[_Identity, sqlite3.Connection]] = []
+        self._path = str(self.path)  # os.stat takes it faster
+        self._idle: list[_Reader] = []
         self._seen: tuple[tuple[int, int] | None, tuple[int, ...] | None] = None, None
         self._wal_inode: int | None = None  # of the -wal that the connections have open
+        # What `cached` has made, each with the generation that it was read in. A generation ends
+        # when a connection finds a commit, or is opened: it cannot tell what came before.
+        self._made: dict[str, _Made] = {}
+        self._generation = 0
+        self._generations = itertools.count(1)
 
     def get(self, job_id: str) -> dict[str, object] | None:
         """Return the columns of one job that are not NULL, as they are stored.
@@ -136,29 +166,67 @@ class JobStore:
 
         Raises `StoreError` when the file is missing, foreign, damaged, or locked for a second.
         """
+        _, row = self._read(job_id.lower(), None)
+        return None if row is None else _members(row)
+
+    def cached(self, job_id: str, make: Callable[[dict[str, object]], _T]) -> _T | None:
+        """Return `make` of what `get` returns, made anew only where the file has changed since.
+
+        Every call of a store is to pass the same function. Raises what `get` raises, and what
+        `make` raises, each time.
+        """
+        job_id = job_id.lower()
+        generation, found = self._read(job_id, self._made)
+        if isinstance(found, _Made):
+            return cast("_T", found.value)
+        if found is None:
+            return None
+        value = make(_members(found))
+        if sum(len(text) for text in found if isinstance(text, str)) <= _LONGEST_MADE:
+            if len(self._made) >= _MOST_MADE:
+                self._made.clear()
+            self._made[job_id] = _Made(generation, value)
+        return value
+
+    def _read(
+        self, job_id: str, made: dict[str, _Made] | None
+    ) -> tuple[int, tuple[object, ...] | _Made | None]:
+        """Return a row, or what was made of it where it has not changed, and their generation."""
+        # A generation that ends from here on leaves what this read finds behind.
+        generation = self._generation
         try:
             identity = self._identity()
-            idle = self._take(identity)
-            connection = idle or self._connect(identity)
+            reader = self._take(identity)
+            fresh = reader is None
+            reader = reader or self._connect(identity)
             try:
-                row = connection.execute(_SELECT, (job_id.lower(),)).fetchone()
-                if idle is None and not identity[2] and (wal := self._stat_wal()):
+                found = None
+                if made is not None:
+                    (version,) = reader.connection.execute("PRAGMA data_version").fetchone()
+                    if version != reader.data_version:
+                        reader.data_version = version
+                        generation = self._generation = next(self._generations)
+                        made.clear()
+                    elif (found := made.get(job_id)) and found.generation != generation:
+                        found = None
+                found = found or reader.connection.execute(_SELECT, (job_id,)).fetchone()
+                if fresh and not identity[-1] and (wal := self._stat_wal()):
                     self._wal_inode = wal.st_ino
-                reusable = self._identity() == identity
+                reusable = not fresh or self._identity() == identity
             except BaseException:
-                connection.close()
+                reader.connection.close()
                 raise
         except (sqlite3.Error, OSError, ValueError) as error:
             self.close()
             raise self._error(error) from error
         if reusable:
-            self._idle.append((identity, connection))
+            self._idle.append(reader)
         else:
-            connection.close()
+            reader.connection.close()
         if len(self._idle) > _MOST_IDLE:
             with suppress(IndexError):  # other threads may take them all meanwhile
-                self._idle.pop()[1].close()
-        return None if row is None else _members(row)
+                self._idle.pop().connection.close()
+        return generation, found
 
     def newest(self, status: str | None, limit: int) -> Iterator[dict[str, object]]:
         """Yield jobs as `get` returns them, the last updated first.
@@ -167,7 +235,7 @@ class JobStore:
         `StoreError` as `get` does.
         """
         try:
-            with closing(self._connect(self._identity())) as connection:
+            with closing(self._connect(self._identity()).connection) as connection:
                 for row in connection.execute(_NEWEST, (status, limit)):
                     yield _members(row)
         except (sqlite3.Error, OSError) as error:
@@ -182,7 +250,7 @@ class JobStore:
         """Close the idle connections; a later read opens its own."""
         try:
             while True:
-                self._idle.pop()[1].close()
+                self._idle.pop().connection.close()
         except IndexError:
             pass
 
@@ -191,12 +259,12 @@ class JobStore:
         return StoreError(f"cannot read {self.path}: {reason}")
 
     def _identity(self) -> _Identity:
-        """Return what tells the file, and the way to open it, from what was there before.
+        """Return what tells the file as it is, and the way to open it, from what was there before.
 
         A file that a connection holds open keeps its inode number to itself, so no other file
-        can be taken for it.
+        can be taken for it. One that was damaged in place has another size or time.
         """
-        status = os.stat(self.path)
+        status = os.stat(self._path)
         file = status.st_dev, status.st_ino
         seen, leftover = self._seen
         if file != seen:
@@ -205,7 +273,8 @@ class JobStore:
             left = wal and wal.st_ino == self._wal_inode and wal.st_mtime_ns <= status.st_ctime_ns
             leftover = _state(wal) if left else None
             self._seen = file, leftover
-        return *file, leftover is not None and leftover == _state(self._stat_wal())
+        is_leftover = leftover is not None and leftover == _state(self._stat_wal())
+        return *file, status.st_size, status.st_mtime_ns, is_leftover
 
     def _stat_wal(self) -> os.stat_result | None:
         try:
@@ -213,20 +282,20 @@ class JobStore:
         except FileNotFoundError:
             return None
 
-    def _take(self, identity: _Identity) -> sqlite3.Connection | None:
-        """Return an idle connection, and close those to a file that has been replaced."""
+    def _take(self, identity: _Identity) -> _Reader | None:
+        """Return an idle connection, and close those to what was there before."""
         try:
             while True:
-                idle_identity, connection = self._idle.pop()
-                if idle_identity == identity:
-                    return connection
-                connection.close()
+                reader = self._idle.pop()
+                if reader.identity == identity:
+                    return reader
+                reader.connection.close()
         except IndexError:
             return None
 
-    def _connect(self, identity: _Identity) -> sqlite3.Connection:
+    def _connect(self, identity: _Identity) -> _Reader:
         # SQLite would mix a leftover -wal into the file; an immutable file it reads alone.
-        options = "mode=ro&immutable=1" if identity[2] else "mode=ro"
+        options = "mode=ro&immutable=1" if identity[-1] else "mode=ro"
         connection = sqlite3.connect(
             f"{self.path.as_uri()}?{options}",
             uri=True,
@@ -234,7 +303,7 @@ class JobStore:
             check_same_thread=False,
         )
         connection.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
-        return connection
+        return _Reader(identity, connection)
 
 
 def _state(wal: os.stat_result | None) -> tuple[int, ...] | None:

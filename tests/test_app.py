@@ -1,7 +1,7 @@
 import json
 import logging
+import re
 import sqlite3
-import uuid
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -205,7 +205,7 @@ def test_a_fit_request_id_is_echoed(get: Get, plant: Plant, offered: str) -> Non
 def test_any_other_request_id_is_replaced(client: FlaskClient, offered: str | None) -> None:
     environ = {} if offered is None else {"HTTP_X_REQUEST_ID": offered}
     ids = [client.get(url(), environ_overrides=environ).headers["X-Request-Id"] for _ in "12"]
-    assert all(str(uuid.UUID(made)) == made for made in ids)
+    assert all(re.fullmatch("[0-9a-f]{32}", made) for made in ids)
     assert ids[0] != ids[1]
 
 

@@ -374,10 +374,12 @@ def states_of(invoke: Invoke, database: Path, *args: str) -> tuple[Result, list[
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    result = invoke("jobs", "simulate", JOB_ID, *args)
-    time.sleep(0.05)
-    done.set()
-    watcher.join()
+    try:
+        result = invoke("jobs", "simulate", JOB_ID, *args)
+        time.sleep(0.05)
+    finally:
+        done.set()
+        watcher.join()
     return result, seen
 
 

@@ -192,7 +192,7 @@ def test_a_relative_path_is_of_the_folder_it_was_made_in(
 
 def test_a_store_cannot_write(jobs: JobStore) -> None:
     jobs.get(JOB_ID)
-    _, connection = jobs._idle[0]
+    connection = jobs._idle[0].connection
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
         connection.execute("DELETE FROM bulk_action_jobs")
 
@@ -402,10 +402,12 @@ def test_no_read_is_older_than_the_last_commit_before_it(jobs: JobStore, plant: 
     threads = [threading.Thread(target=poll) for _ in range(8)]
     for thread in threads:
         thread.start()
-    for count in range(1, 200):
-        plant(affected_count=count)
-        committed = count
-    done.set()
+    try:
+        for count in range(1, 200):
+            plant(affected_count=count)
+            committed = count
+    finally:
+        done.set()
     for thread in threads:
         thread.join()
     assert len(seen) > 20
