@@ -182,7 +182,10 @@ class JobStore:
         if found is None:
             return None
         value = make(_members(found))
-        if sum(len(text) for text in found if isinstance(text, str)) <= _LONGEST_MADE:
+        if (
+            generation
+            and sum(len(text) for text in found if isinstance(text, str)) <= _LONGEST_MADE
+        ):
             if len(self._made) >= _MOST_MADE:
                 self._made.clear()
             self._made[job_id] = _Made(generation, value)
@@ -191,42 +194,47 @@ class JobStore:
     def _read(
         self, job_id: str, made: dict[str, _Made] | None
     ) -> tuple[int, tuple[object, ...] | _Made | None]:
-        """Return a row, or what was made of it where it has not changed, and their generation."""
-        # A generation that ends from here on leaves what this read finds behind.
+        """Return a row, or what was made of it where it has not changed.
+
+        Before it comes the generation in which what is made of the row may be kept, or 0.
+        """
+        # Taken first: if it ends during this read, what is made of the row is passed over.
         generation = self._generation
         try:
             identity = self._identity()
             reader = self._take(identity)
-            fresh = reader is None
+            settled = reader is not None
             reader = reader or self._connect(identity)
             try:
                 found = None
                 if made is not None:
                     (version,) = reader.connection.execute("PRAGMA data_version").fetchone()
                     if version != reader.data_version:
+                        settled = False
                         reader.data_version = version
                         generation = self._generation = next(self._generations)
                         made.clear()
-                    elif (found := made.get(job_id)) and found.generation != generation:
+                    elif (found := made.get(job_id)) and found.generation != self._generation:
                         found = None
                 found = found or reader.connection.execute(_SELECT, (job_id,)).fetchone()
-                if fresh and not identity[-1] and (wal := self._stat_wal()):
+                if not settled and not identity[-1] and (wal := self._stat_wal()):
                     self._wal_inode = wal.st_ino
-                reusable = not fresh or self._identity() == identity
+                # A generation begun, or a file opened, while another file took its place?
+                settled = settled or self._identity() == identity
             except BaseException:
                 reader.connection.close()
                 raise
         except (sqlite3.Error, OSError, ValueError) as error:
             self.close()
             raise self._error(error) from error
-        if reusable:
+        if settled:
             self._idle.append(reader)
         else:
             reader.connection.close()
         if len(self._idle) > _MOST_IDLE:
             with suppress(IndexError):  # other threads may take them all meanwhile
                 self._idle.pop().connection.close()
-        return generation, found
+        return generation if settled else 0, found
 
     def newest(self, status: str | None, limit: int) -> Iterator[dict[str, object]]:
         """Yield jobs as `get` returns them, the last updated first.

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import cast
 
 import pytest
 from conftest import JOB, JOB_ID, Plant
@@ -307,6 +308,114 @@ def test_a_lock_is_waited_for(jobs: JobStore, database: Path) -> None:
         release.join()
 
 
+# What is kept between reads
+
+
+def count_of(job: dict[str, object]) -> object:
+    """Make what the tests keep: a value of its own for each call."""
+    return [job["affected_count"]]
+
+
+def test_what_was_made_of_a_job_is_kept_until_a_commit(jobs: JobStore, plant: Plant) -> None:
+    first = jobs.cached(JOB_ID, count_of)
+    assert jobs.cached(JOB_ID.upper(), count_of) is first
+    plant(job_id="00000000-0000-4000-8000-000000000000")
+    again = jobs.cached(JOB_ID, count_of)
+    assert again == first
+    assert again is not first
+
+
+def test_nothing_is_made_of_an_unknown_job(jobs: JobStore) -> None:
+    assert jobs.cached("00000000-0000-4000-8000-000000000000", count_of) is None
+
+
+def test_what_was_made_is_not_kept_past_a_replacement(
+    jobs: JobStore, database: Path, plant: Plant
+) -> None:
+    """The new files' data_version is the old one's."""
+    for count in range(20):
+        new = database.with_name("new.db")
+        store.create(new)
+        plant(path=new, affected_count=count)
+        new.replace(database)
+        assert jobs.cached(JOB_ID, count_of) == [count]
+        assert jobs.cached(JOB_ID, count_of) == [count]
+
+
+def test_a_job_that_cannot_be_made_is_tried_again(jobs: JobStore) -> None:
+    for _ in range(2):
+        with pytest.raises(KeyError):
+            jobs.cached(JOB_ID, lambda job: job["no such member"])
+
+
+def test_damage_is_found_though_a_job_was_kept(jobs: JobStore, database: Path) -> None:
+    jobs.cached(JOB_ID, count_of)
+    database.write_bytes(b"not a database" * 1000)
+    with pytest.raises(StoreError):
+        jobs.cached(JOB_ID, count_of)
+
+
+def test_what_is_kept_is_bounded(
+    jobs: JobStore, plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [f"{number:08x}-0000-4000-8000-000000000000" for number in range(25)]
+    for job_id in ids:
+        plant(job_id=job_id)
+    plant(action_reason="x" * 5000)
+    monkeypatch.setattr(store, "_MOST_MADE", 10)
+    for job_id in (JOB_ID, *ids):
+        jobs.cached(job_id, count_of)
+        assert len(jobs._made) <= 10
+    assert jobs.cached(ids[-1], count_of) is jobs.cached(ids[-1], count_of)
+    assert jobs.cached(JOB_ID, count_of) is not jobs.cached(JOB_ID, count_of)
+
+
+def test_a_generation_begun_during_a_replacement_keeps_nothing_of_the_old_file(
+    jobs: JobStore, database: Path, plant: Plant
+) -> None:
+    new = database.with_name("new.db")
+    store.create(new)
+    plant(path=new, affected_count=2)
+    jobs.cached(JOB_ID, count_of)
+    plant(affected_count=1)
+    numbers = iter(range(100, 200))
+
+    class Generations:
+        """Replaces the file, and lets another read happen, when the first commit is noticed."""
+
+        def __next__(self) -> int:
+            if new.exists():
+                new.replace(database)
+                assert jobs.cached(JOB_ID, count_of) == [2]
+            return next(numbers)
+
+    jobs._generations = Generations()  # type: ignore[assignment]
+    assert jobs.cached(JOB_ID, count_of) == [1]
+    assert jobs.cached(JOB_ID, count_of) == [2]
+
+
+def test_what_a_slow_reader_keeps_of_the_old_file_is_passed_over(
+    jobs: JobStore, database: Path, plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even by a read that began before the new file was opened, and takes its connection."""
+    new = database.with_name("new.db")
+    store.create(new)
+    plant(path=new, affected_count=2)
+    jobs.cached(JOB_ID, count_of)
+    kept = jobs._made[JOB_ID]
+    identity = jobs._identity
+
+    def replace_first() -> tuple[int, int, int, int, bool]:
+        monkeypatch.undo()
+        new.replace(database)
+        assert jobs.cached(JOB_ID, count_of) == [2]
+        jobs._made[JOB_ID] = kept
+        return identity()
+
+    monkeypatch.setattr(jobs, "_identity", replace_first)
+    assert jobs.cached(JOB_ID, count_of) == [2]
+
+
 # Faults of the file
 
 
@@ -388,27 +497,37 @@ def test_no_more_connections_are_kept_than_are_of_use(
     assert jobs._idle == []
 
 
-def test_no_read_is_older_than_the_last_commit_before_it(jobs: JobStore, plant: Plant) -> None:
+@pytest.mark.parametrize("replaces", [False, True])
+def test_no_read_is_older_than_the_last_change_before_it(
+    jobs: JobStore, database: Path, plant: Plant, replaces: bool
+) -> None:
     committed = 0
-    seen: set[tuple[int, object]] = set()
+    seen: set[tuple[int, int]] = set()
     done = threading.Event()
 
     def poll() -> None:
         while not done.is_set():
             floor = committed
-            seen.add((floor, affected(jobs)))
+            (count,) = cast("list[int]", jobs.cached(JOB_ID, count_of))
+            seen.add((floor, count))
 
     plant(affected_count=0)
-    threads = [threading.Thread(target=poll) for _ in range(8)]
+    threads = [threading.Thread(target=poll) for _ in range(4)]
     for thread in threads:
         thread.start()
     try:
-        for count in range(1, 200):
-            plant(affected_count=count)
+        for count in range(1, 100):
+            if replaces:
+                new = database.with_name("new.db")
+                store.create(new)
+                plant(path=new, affected_count=count)
+                new.replace(database)
+            else:
+                plant(affected_count=count)
             committed = count
     finally:
         done.set()
     for thread in threads:
         thread.join()
     assert len(seen) > 20
-    assert [pair for pair in seen if int(str(pair[1])) < pair[0]] == []
+    assert [(floor, count) for floor, count in seen if count < floor] == []
