@@ -105,4 +105,4 @@ def instance() -> str:
     """
     path = request.environ.get("SCRIPT_NAME", "") + request.environ.get("PATH_INFO", "")
     quoted = quote(path, safe="/:@!$&'()*+,;=~", encoding="latin-1")
-    return re.sub("^//", "/.//", quoted)
+    return f"/.{quoted}" if quoted.startswith("//") else quoted
