@@ -51,6 +51,9 @@ class Server:
         self._log.seek(0)
         return self._log.read()
 
+    def terminate(self) -> None:
+        self._process.terminate()
+
     def stop(self) -> None:
         """End the process, and all that it has started."""
         if self._process.poll() is None:

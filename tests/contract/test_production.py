@@ -1,0 +1,65 @@
+"""The server that the README recommends, started as it says."""
+
+import re
+import sqlite3
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from conftest import TOKEN, Plant, url
+from serving import ROOT, Server, free_port, talk
+
+REQUEST = (
+    f"GET {url()} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    f"Authorization: Bearer {TOKEN}\r\n\r\n"
+).encode()
+
+
+@pytest.fixture
+def server(database: Path, tokens_file: Path, plant: Plant) -> Iterator[Server]:
+    plant()
+    readme = (ROOT / "README.md").read_text("utf-8")
+    (command,) = re.findall("^granian .*", readme, re.MULTILINE)
+    port = free_port()
+    server = Server(
+        "sh",
+        "-c",
+        f"exec {Path(sys.executable).parent}/{command} --port {port}",
+        port=port,
+        FLASK_DATABASE=database,
+        FLASK_TOKENS_FILE=tokens_file,
+    )
+    server.wait_for_port()
+    yield server
+    server.stop()
+
+
+def test_it_serves(server: Server) -> None:
+    assert talk(server.port, REQUEST).startswith(b"HTTP/1.1 200 OK\r\n")
+    twice = REQUEST.replace(b"Authorization", b"Authorization: Bearer x\r\nAuthorization")
+    assert talk(server.port, twice).startswith(b"HTTP/1.1 401 Unauthorized\r\n")
+    head = talk(server.port, REQUEST.replace(b"GET", b"HEAD"))
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert head.endswith(b"\r\n\r\n")
+
+
+def test_it_answers_what_it_has_begun_when_it_is_told_to_end(
+    server: Server, database: Path
+) -> None:
+    with closing(sqlite3.connect(database)) as writer:
+        writer.execute("PRAGMA journal_mode = DELETE")
+        writer.execute("BEGIN EXCLUSIVE")
+        answers: list[bytes] = []
+        client = threading.Thread(target=lambda: answers.append(talk(server.port, REQUEST)))
+        client.start()
+        time.sleep(0.3)
+        server.terminate()
+        time.sleep(0.1)
+        writer.rollback()
+        client.join()
+    assert answers[0].startswith(b"HTTP/1.1 200 OK\r\n")
+    assert server.wait() == 0
