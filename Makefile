@@ -1,6 +1,6 @@
 PYTHON ?= python3
 
-.PHONY: run test lint check pins
+.PHONY: run test lint check bench pins
 
 run: .venv/run ## set up, then serve on http://127.0.0.1:5000
 	.venv/bin/flask run
@@ -15,8 +15,11 @@ lint: .venv/dev ## set up, then lint and check the types
 
 check: lint test
 
+bench: .venv/bench ## set up, then measure, into benchmarks/RESULTS.md
+	.venv/bin/python benchmarks/run.py
+
 pins: .venv/dev ## renew the pinned requirements
-	for name in requirements requirements-dev; do \
+	for name in requirements requirements-dev benchmarks/requirements; do \
 		.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 			--custom-compile-command "make pins" --output-file $$name.txt $$name.in || exit; \
 	done
@@ -33,4 +36,8 @@ pins: .venv/dev ## renew the pinned requirements
 
 .venv/dev: requirements-dev.txt | .venv/made
 	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+.venv/bench: benchmarks/requirements.txt | .venv/made
+	.venv/bin/pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
 	@touch $@

@@ -92,8 +92,9 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
         job = store.cached(id, _represent)
         if job is None:
             raise problems.Problem(404, "No bulk action job has this id.")
-        if request.environ.get("HTTP_IF_NONE_MATCH") and request.if_none_match.contains_weak(
-            job.etag
+        condition = request.environ.get("HTTP_IF_NONE_MATCH")
+        if condition and (
+            condition == f'"{job.etag}"' or request.if_none_match.contains_weak(job.etag)
         ):
             return _JobResponse(None, 304, job.headers.copy())
         return _JobResponse(job.body, 200, job.headers_of_body.copy())

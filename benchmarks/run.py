@@ -1,0 +1,508 @@
+"""What the service costs, beside other ways to serve the same job, into RESULTS.md.
+
+    python benchmarks/run.py [--quick]
+
+Linux only: memory is read from /proc.
+"""
+
+import http.client
+import itertools
+import logging
+import os
+import platform
+import re
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import NAMESPACE_OID, uuid5
+
+import click
+from werkzeug.test import create_environ, run_wsgi_app
+
+sys.path.append(str(Path(__file__).parent.parent))
+
+import bare
+import bare_token
+
+import demo
+import store
+from app import create_app
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+RESULTS = HERE / "RESULTS.md"
+DEADLINE = 30  # seconds for a server to answer, or to end
+CONNECTIONS = 16
+JOB = {
+    "criteria_json": '{"protocol": "dhcpv4", "message_type": "discover", "relay": "10.20.0.1"}',
+    "action_type": "block",
+    "action_duration": 3600,
+    "action_reason": "DHCPDISCOVER flood from the student residence, building C",
+    "scheduled_at": "2026-05-16T08:00:00Z",
+    "executed_at": "2026-05-16T08:00:02.184467441Z",
+    "completed_at": "2026-05-16T08:01:37.550161602Z",
+    "max_limit": 500,
+    "preview_count": 137,
+    "affected_count": 137,
+    "status": "completed",
+    "progress_percent": 100,
+    "created_by": "noc-oncall",
+    "created_at": "2026-05-16T07:58:12.904215013Z",
+    "updated_at": "2026-05-16T08:01:37.550161602Z",
+}
+
+
+def job_id(number: int) -> str:
+    """Return the id of the job of that number: the same in every run, and in no order."""
+    return str(uuid5(NAMESPACE_OID, str(number)))
+
+
+def url(number: int) -> str:
+    """Return the path of the job of that number."""
+    return f"/api/actions/bulk/jobs/{job_id(number)}"
+
+
+@contextmanager
+def bar(length: int, label: str) -> Iterator[Iterator[int]]:
+    """Yield the numbers below `length`, with a progress bar where a person looks on."""
+    with click.progressbar(
+        range(length),
+        label=label,
+        file=sys.stderr,
+        hidden=not sys.stderr.isatty(),
+        update_min_steps=max(length // 100, 1),
+    ) as numbers:
+        yield iter(numbers)
+
+
+def table(title: str, note: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a section of Markdown: the first column is text, the others are numbers."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"## {title}\n\n{note}\n\n{text}\n"
+
+
+def build(path: Path, count: int) -> None:
+    """Make a database of `count` jobs."""
+    store.create(path)
+    insert = (
+        f"INSERT INTO bulk_action_jobs (job_id, {', '.join(JOB)}) "  # noqa: S608 (constants)
+        f"VALUES (?{', ?' * len(JOB)})"
+    )
+    values = tuple(JOB.values())
+    with closing(sqlite3.connect(path)) as connection, bar(count, f"{count:,} jobs") as numbers:
+        with connection:
+            connection.executemany(insert, ((job_id(number), *values) for number in numbers))
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+# In process
+
+
+class Case(NamedTuple):
+    """Requests of one kind, the application that answers them, and with which status."""
+
+    name: str
+    app: "WSGIApplication"
+    status: int
+    environs: "Iterator[WSGIEnvironment]"
+
+
+def service(database: Path) -> "WSGIApplication":
+    """Return this service."""
+    return create_app({"DATABASE": str(database), "TOKENS_FILE": str(demo.TOKENS_FILE)})
+
+
+def environ(number: int, **headers: str) -> "WSGIEnvironment":
+    """Return a request of the job of that number."""
+    return create_environ(url(number), headers=headers)
+
+
+AUTHORIZED = {"Authorization": f"Bearer {demo.TOKEN}"}
+
+
+def repeated(request: "WSGIEnvironment") -> "Iterator[WSGIEnvironment]":
+    """Yield the same request again and again: applications write into it."""
+    while True:
+        yield request.copy()
+
+
+def distinct(numbers: range) -> "Iterator[WSGIEnvironment]":
+    """Yield a request of each job."""
+    request = environ(0, **AUTHORIZED)
+    for path in map(url, numbers):
+        yield request | {"PATH_INFO": path, "REQUEST_URI": path, "RAW_URI": path}
+
+
+def opening(database: Path) -> "WSGIApplication":
+    """Return what the frameworks do for each request, without a framework."""
+
+    def app(environ: "WSGIEnvironment", start_response: "StartResponse") -> list[bytes]:
+        with closing(sqlite3.connect(database)) as connection:
+            connection.execute("SELECT * FROM bulk_action_jobs WHERE job_id = ?", (job,)).fetchone()
+        start_response("200 OK", [])
+        return []
+
+    job = job_id(0)
+    return app
+
+
+def answer(case: Case) -> int:
+    """Answer one request of the case, and return how many nanoseconds it took."""
+    request = next(case.environs)
+    statuses: list[str] = []
+
+    def start_response(status: str, *_: Any) -> Callable[[bytes], object]:
+        statuses.append(status)
+        return bytes
+
+    start = time.perf_counter_ns()
+    body = case.app(request, start_response)
+    b"".join(body)
+    if close := getattr(body, "close", None):
+        close()
+    elapsed = time.perf_counter_ns() - start
+    if not statuses[0].startswith(str(case.status)):
+        raise RuntimeError(f"{case.name}: {statuses[0]}")
+    return elapsed
+
+
+def medians(cases: Sequence[Case], rounds: int, label: str) -> list[float]:
+    """Answer one request of each case in each round, and return their medians in microseconds."""
+    samples: list[list[int]] = [[] for _ in cases]
+    with bar(rounds, label) as numbers:
+        for number in numbers:
+            order = range(len(cases))
+            for index in order if number % 2 else reversed(order):  # not always after the same one
+                samples[index].append(answer(cases[index]))
+    return [median(sample) / 1000 for sample in samples]
+
+
+def requests(database: Path, count: int, rounds: int) -> str:
+    """Compare kinds of requests, and other frameworks."""
+    os.environ["FLASK_DATABASE"] = str(database)  # they read it when they are imported
+    import with_apiflask
+    import with_flask_smorest
+
+    app = service(database)
+    chunks, _, headers = run_wsgi_app(app, environ(0, **AUTHORIZED))
+    body = b"".join(chunks)
+    known = environ(0, **AUTHORIZED)
+    unmodified = environ(0, **AUTHORIZED, **{"If-None-Match": headers["ETag"]})
+    forged = environ(0, Authorization="Bearer forged")
+    spread = distinct(range(1, count, count // (rounds + 1)))
+    cases = [
+        Case("bare Flask", bare.make_app(body), 200, repeated(known)),
+        Case("bare Flask, token", bare_token.make_app(body), 200, repeated(known)),
+        Case("this service, 200, repeated", app, 200, repeated(known)),
+        Case("this service, 304", app, 304, repeated(unmodified)),
+        Case("this service, 401, no token", app, 401, repeated(environ(0))),
+        Case("this service, 401, unknown token", app, 401, repeated(forged)),
+        Case("this service, 404", app, 404, repeated(environ(-1, **AUTHORIZED))),
+        Case("this service, 200, first read", service(database), 200, spread),
+        Case("sqlite3 alone: open, SELECT, close", opening(database), 200, repeated(known)),
+        Case("APIFlask, 200", with_apiflask.app, 200, repeated(known)),
+        Case("flask-smorest, 200", with_flask_smorest.app, 200, repeated(known)),
+    ]
+    results = medians(cases, rounds, "Requests")
+    return table(
+        "Requests, in process",
+        f"Through the WSGI callable, one request of each in each of {rounds:,} rounds; medians. "
+        f"The database has {count:,} jobs. APIFlask and flask-smorest open it for "
+        "each request, as Flask's documentation does.",
+        ["case", "µs", "of bare"],
+        [
+            [case.name, f"{result:.1f}", f"{result / results[0]:.2f}"]
+            for case, result in zip(cases, results, strict=True)
+        ],
+    )
+
+
+def sizes(databases: Mapping[int, Path]) -> str:
+    """Compare databases of different sizes."""
+    rounds = min(databases) - 2  # each first read is of another job
+    cases = []
+    for count, path in databases.items():
+        spread = distinct(range(1, count, count // (rounds + 1)))
+        cases.append(
+            Case(f"{count:,} again", service(path), 200, repeated(environ(0, **AUTHORIZED)))
+        )
+        cases.append(Case(f"{count:,} first", service(path), 200, spread))
+    results = iter(medians(cases, rounds, "Sizes"))
+    return table(
+        "Size of the database, in process",
+        f"One request of each in each of {rounds:,} rounds; medians. The files are in the system's "
+        "page cache.",
+        ["jobs", "MB", "repeated read, µs", "first read, µs"],
+        [
+            [
+                f"{count:,}",
+                f"{path.stat().st_size / 1e6:.1f}",
+                f"{next(results):.1f}",
+                f"{next(results):.1f}",
+            ]
+            for count, path in databases.items()
+        ],
+    )
+
+
+# Memory
+
+
+def resident(pid: int) -> int:
+    """Return the resident set of a process, in bytes."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def read_jobs(database: Path, marks: Sequence[int]) -> list[int]:
+    """Read jobs, each once, and return the resident set when each mark has been reached."""
+    case = Case("memory", service(database), 200, distinct(range(marks[-1])))
+    sets = []
+    for done, mark in itertools.pairwise((0, *marks)):
+        for _ in range(mark - done):
+            answer(case)
+        sets.append(resident(os.getpid()))
+    return sets
+
+
+def memory(database: Path, count: int) -> str:
+    """See what reading jobs does to the memory of a process that does nothing else."""
+    marks = [1, 1000, count // 2, count]
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
+        sets = executor.submit(read_jobs, database, marks).result()
+    return table(
+        "Memory, in process",
+        "Of a fresh process that reads as many jobs, each once.",
+        ["jobs read", "RSS, MiB", "growth, MiB"],
+        [
+            [f"{mark:,}", f"{size / 2**20:.1f}", f"{(size - sets[0]) / 2**20:.1f}"]
+            for mark, size in zip(marks, sets, strict=True)
+        ],
+    )
+
+
+# Servers
+
+
+class Server(NamedTuple):
+    """How to start a server: `python -m COMMAND --port PORT`."""
+
+    name: str
+    command: str
+    cwd: Path
+
+
+GRANIAN = "granian --interface wsgi --workers 1 --log-level warning"
+SERVICE = Server("this service, flask run", "flask --app app run", ROOT)
+BARE = Server("bare Flask, flask run", "flask --app bare run", HERE)
+SERVERS = [
+    SERVICE,
+    Server("this service, granian", f"{GRANIAN} --factory app:create_app", ROOT),
+    Server("bare Flask, granian", f"{GRANIAN} --factory bare:create_app", HERE),
+    Server("FastAPI, uvicorn", "uvicorn --no-access-log with_fastapi:app", HERE),
+    Server("APIFlask, granian", f"{GRANIAN} with_apiflask:app", HERE),
+    Server("flask-smorest, granian", f"{GRANIAN} with_flask_smorest:app", HERE),
+]
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def status_of(port: int, path: str) -> int | None:
+    """Return the status that a server answers with, or None where none listens."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
+    with closing(connection), suppress(ConnectionRefusedError):
+        connection.request("GET", path, headers=AUTHORIZED)
+        return connection.getresponse().status
+    return None
+
+
+class Running(NamedTuple):
+    """A server that has answered, and how many seconds after its start it first did."""
+
+    port: int
+    group: int
+    seconds: float
+
+    def resident(self) -> int:
+        """Return the resident sets of its processes, in bytes."""
+        pids = [int(path.name) for path in Path("/proc").glob("[0-9]*")]
+        total = 0
+        for pid in pids:
+            with suppress(ProcessLookupError, FileNotFoundError):
+                if os.getpgid(pid) == self.group:
+                    total += resident(pid)
+        return total
+
+
+@contextmanager
+def running(server: Server, database: Path, body: Path) -> Iterator[Running]:
+    """Yield the server once it has answered 200, and end it with all that it has started."""
+    port = free_port()
+    settings = {
+        "FLASK_DATABASE": str(database),
+        "FLASK_TOKENS_FILE": str(demo.TOKENS_FILE),
+        "BENCH_BODY": str(body),
+    }
+    others = {name: value for name, value in os.environ.items() if not name.startswith("FLASK_")}
+    command = [sys.executable, "-m", *server.command.split(), "--port", str(port)]
+    with tempfile.TemporaryFile("w+") as log:
+        start = time.perf_counter()
+        process = subprocess.Popen(
+            command,
+            cwd=server.cwd,
+            env=others | settings,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            while (status := status_of(port, url(0))) != 200:
+                late = time.perf_counter() - start > DEADLINE
+                if late or status is not None or process.poll() is not None:
+                    log.seek(0)
+                    raise RuntimeError(f"{server.name}: {status}\n{log.read()}")
+                time.sleep(0.002)
+            yield Running(port, process.pid, time.perf_counter() - start)
+        finally:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(DEADLINE)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def starts(database: Path, body: Path) -> str:
+    """Compare the time that `flask run` takes to answer."""
+    servers = [BARE, SERVICE]
+    samples: dict[str, list[float]] = {server.name: [] for server in servers}
+    with bar(6, "Starts") as numbers:
+        for number in numbers:
+            for server in servers:
+                with running(server, database, body) as process:
+                    if number:  # the first one compiles
+                        samples[server.name].append(process.seconds)
+    return table(
+        "Start",
+        "From `flask run` to the first 200; medians of 5.",
+        ["server", "ms"],
+        [[name, f"{median(sample) * 1000:.0f}"] for name, sample in samples.items()],
+    )
+
+
+class Load(NamedTuple):
+    """What a server did under load: requests/s, milliseconds, bytes."""
+
+    rate: float
+    p99: float
+    resident: int
+
+
+def load(wrk: str, server: Server, database: Path, body: Path, seconds: int) -> Load:
+    """Put a server of its own under load."""
+    with running(server, database, body) as process:
+        address = f"http://127.0.0.1:{process.port}{url(0)}"
+        authorization = f"Authorization: {AUTHORIZED['Authorization']}"
+        command = [wrk, "--threads=1", f"--connections={CONNECTIONS}", "--latency"]
+        command += [f"--header={authorization}", address]
+        for duration in (1, seconds):  # the first one warms up
+            output = subprocess.run(
+                [*command, f"--duration={duration}s"], check=True, capture_output=True, text=True
+            ).stdout
+        rate = re.search(r"Requests/sec: +([0-9.]+)", output)
+        p99 = re.search(r" 99% +([0-9.]+)(us|ms|s)", output)
+        if not rate or not p99 or re.search("Non-2xx|connect [1-9]|timeout [1-9]", output):
+            raise RuntimeError(f"{server.name}:\n{output}")
+        milliseconds = float(p99[1]) * {"us": 0.001, "ms": 1, "s": 1000}[p99[2]]
+        return Load(float(rate[1]), milliseconds, process.resident())
+
+
+def loads(database: Path, body: Path, seconds: int) -> str:
+    """Compare servers under load, where wrk is installed."""
+    wrk = shutil.which("wrk")
+    if wrk is None:
+        return "## HTTP\n\nLeft out: there is no wrk.\n"
+    samples: dict[str, list[Load]] = {server.name: [] for server in SERVERS}
+    with bar(3, "HTTP") as numbers:
+        for _ in numbers:
+            for server in SERVERS:
+                samples[server.name].append(load(wrk, server, database, body, seconds))
+    rows = []
+    for name, sample in samples.items():
+        rate, p99, size = map(median, zip(*sample, strict=True))
+        rows.append([name, f"{rate:,.0f}", f"{p99:.1f}", f"{size / 2**20:.0f}"])
+    return table(
+        "HTTP",
+        f"wrk on the same machine asks for one job over {CONNECTIONS} connections, for {seconds} s "
+        "a round; medians of 3 rounds. RSS is that of all processes of the server.",
+        ["server", "requests/s", "p99, ms", "RSS, MiB"],
+        rows,
+    )
+
+
+def machine() -> str:
+    """Return what it ran on."""
+    info = Path("/proc/cpuinfo").read_text()
+    model = re.search(r"^model name\s*: (.+)$", info, re.MULTILINE)
+    cpu = model[1] if model else platform.machine()
+    return (
+        f"{cpu}, {os.cpu_count()} cores, {platform.system()}; Python {platform.python_version()}, "
+        f"SQLite {sqlite3.sqlite_version}"
+    )
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="Fewer jobs, rounds and seconds.")
+def main(quick: bool) -> None:
+    """Measure, print a table of each part, and write them all to benchmarks/RESULTS.md."""
+    logging.disable()
+    counts = [1_000, 10_000] if quick else [1_000, 100_000, 1_000_000]
+    count = counts[1]
+    head = f"{datetime.now(UTC):%Y-%m-%d}{', --quick' if quick else ''}: {machine()}."
+    sections = [f"# Benchmarks\n\n`make bench`, {head}\n"]
+    with tempfile.TemporaryDirectory() as folder:
+        databases = {count: Path(folder, f"{count}.db") for count in counts}
+        for each, path in databases.items():
+            build(path, each)
+        database = databases[count]
+        body = Path(folder, "body.json")
+        chunks, _, _ = run_wsgi_app(service(database), environ(0, **AUTHORIZED))
+        body.write_bytes(b"".join(chunks))
+        parts: list[Callable[[], str]] = [
+            lambda: requests(database, count, 1000 if quick else 5000),
+            lambda: sizes(databases),
+            lambda: memory(database, count),
+            lambda: starts(database, body),
+            lambda: loads(database, body, 1 if quick else 3),
+        ]
+        for part in parts:
+            sections.append(part())
+            click.echo(sections[-1])
+    RESULTS.write_text("\n".join(sections), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
