@@ -264,4 +264,6 @@ def _print_openapi(output: Path | None) -> None:
     if output is None:
         click.echo(document, nl=False)
     else:
-        output.write_text(document, "utf-8")
+        new = output.with_name(f"{output.name}.new")
+        new.write_text(document, "utf-8")
+        new.replace(output)

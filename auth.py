@@ -144,7 +144,8 @@ class TokenFile:
             file = _claim(new)
             try:
                 with file:
-                    lines = path.read_text("utf-8").splitlines() if path.exists() else []
+                    text = path.read_text("utf-8-sig", "surrogateescape") if path.exists() else ""
+                    lines = text.removesuffix("\n").split("\n") if text else []
                     before = list(lines)
                     yield lines
                     if path.exists():
@@ -158,7 +159,7 @@ class TokenFile:
                     new.replace(path)
             finally:
                 new.unlink(missing_ok=True)
-        except (OSError, UnicodeError) as error:
+        except OSError as error:
             raise TokensError(f"cannot write {path}: {error}") from error
 
     def verify(self, token: str) -> str | None:
@@ -211,7 +212,8 @@ def _claim(path: Path) -> TextIO:
     deadline = time.monotonic() + 2
     while True:
         try:
-            return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w")
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            return os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape")
         except FileExistsError:
             if time.monotonic() > deadline:
                 raise

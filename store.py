@@ -61,7 +61,8 @@ class StoreError(Exception):
 def create(path: Path, rows: str = "") -> None:
     """Make a database at `path` from `schema.sql` and `rows`, SQL text: whole or not at all.
 
-    Raises FileExistsError where the path exists already, and leaves that file as it is.
+    Raises FileExistsError where the path exists already, and leaves that file as it is; another
+    OSError, or sqlite3.Error, where it cannot be made.
     """
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
         new = Path(folder, path.name)

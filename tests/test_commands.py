@@ -573,6 +573,15 @@ def test_revoke_takes_effect_at_once(
     assert tokens_file.read_text() == "# ours\n" + line("other", "other")
 
 
+def test_revoke_finds_its_line_and_keeps_the_others_byte_for_byte(
+    invoke: Invoke, tokens_file: Path
+) -> None:
+    kept = b"# caf\xe9 \xe2\x80\xa8 \x0c end\n" + line("other", "other").encode()
+    tokens_file.write_bytes(b"\xef\xbb\xbf" + line(TOKEN).encode() + kept)
+    assert invoke("tokens", "revoke", "tester").exit_code == 0
+    assert tokens_file.read_bytes() == kept
+
+
 def test_revoke_refuses_an_unknown_name(invoke: Invoke, tokens_file: Path) -> None:
     before = tokens_file.stat()
     assert "there is no token of the name nobody." in refused(invoke("tokens", "revoke", "nobody"))
