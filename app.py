@@ -141,7 +141,7 @@ def _open(app: Flask) -> tuple[JobStore, TokenFile]:
                 "Set FLASK_DATABASE and FLASK_TOKENS_FILE to serve jobs of your own."
             ) from error
         tokens_file = demo.TOKENS_FILE if tokens_file is None else tokens_file
-        remedy = "Delete it, and start again, to have the demo made anew."
+        remedy = f"Delete {app.instance_path}, and start again, to have the demo made anew."
     elif tokens_file is None:
         raise click.ClickException(
             "a DATABASE is configured, but no TOKENS_FILE: set FLASK_TOKENS_FILE to the path of a "
@@ -159,7 +159,7 @@ def _open(app: Flask) -> tuple[JobStore, TokenFile]:
             "token: flask tokens create NAME"
         ) from error
     if serves_demo:
-        demo.announce(app)
+        demo.announce(app, public=tokens.path == demo.TOKENS_FILE)
     return store, tokens
 
 

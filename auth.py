@@ -1,5 +1,6 @@
 """Bearer tokens (RFC 6750), from a file that holds their digests and never the tokens."""
 
+import errno
 import hashlib
 import hmac
 import logging
@@ -24,6 +25,8 @@ from schemas import is_date_time
 REALM = "bulk-action-jobs"
 LINE = "SHA-256-hex NAME [EXPIRES]"
 
+_COMMENT = re.compile(r"(?:^|\s)#")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _NAME = re.compile(r"[!\"$-~]+")
 _LINE = re.compile(r"([0-9A-Fa-f]{64})\s+([!-~]+)(?:\s+([!-~]+))?")
 _SETTLED = 2_000_000_000  # nanoseconds; no file system's clock ticks more slowly
@@ -54,6 +57,8 @@ class Token:
         if match is None:
             raise ValueError(f"expected {LINE!r}")
         digest, name, expires = match.groups()
+        if _DATE.match(name):
+            raise ValueError(f"expected {LINE!r}, but there is a date where NAME should be")
         if expires is None:
             return cls(bytes.fromhex(digest), name, None)
         if not is_date_time(expires):
@@ -81,18 +86,32 @@ class TokenFile:
 
         Raises `TokensError` when the file cannot be read.
         """
+        _, tokens, complaints = self._read()
+        return tokens, complaints
+
+    def _read(self) -> tuple[tuple[int, ...], list[Token], list[str]]:
+        """Return what `read` does, after the version of the file that was read."""
         tokens, complaints = [], []
-        try:
-            lines = self.path.read_text("utf-8-sig", "replace").split("\n")
-        except OSError as error:
-            raise TokensError(f"cannot read {self.path}: {error.strerror}") from error
+        with self._errors():
+            if not stat.S_ISREG(os.stat(self._path).st_mode):  # to open a FIFO would wait
+                raise OSError(errno.EINVAL, "Not a regular file")
+            with self.path.open(encoding="utf-8-sig", errors="replace") as file:
+                version = _version(os.fstat(file.fileno()))
+                lines = file.read().split("\n")
         for number, line in enumerate(lines, 1):
-            if text := line.partition("#")[0].strip():
+            if text := _COMMENT.split(line)[0].strip():
                 try:
                     tokens.append(Token.parse(text))
                 except ValueError as error:
                     complaints.append(f"{self.path}, line {number}: {error}")
-        return tokens, complaints
+        return version, tokens, complaints
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise TokensError(f"cannot read {self.path}: {error.strerror}") from error
 
     def check(self) -> None:
         """Raise `TokensError` unless the file has a token and every line of it is well-formed."""
@@ -108,8 +127,8 @@ class TokenFile:
         `expires` is an aware datetime, or None for never. Raises ValueError where the name is in
         use or unfit, and `TokensError` where the file cannot be written.
         """
-        if not _NAME.fullmatch(name):
-            raise ValueError("a name is of visible ASCII characters, # aside")
+        if not _NAME.fullmatch(name) or _DATE.match(name):
+            raise ValueError("a name is of visible ASCII characters, # aside, and no date")
         token = secrets.token_urlsafe(32)  # 256 bits
         line = f"{hashlib.sha256(token.encode()).hexdigest()} {name}"
         if expires:
@@ -176,22 +195,14 @@ class TokenFile:
         return name
 
     def _current(self) -> list[Token]:
-        try:
-            status = os.stat(self._path)
-        except OSError as error:
-            raise TokensError(f"cannot read {self.path}: {error.strerror}") from error
-        version = (
-            status.st_dev,
-            status.st_ino,
-            status.st_size,
-            status.st_mtime_ns,
-            status.st_ctime_ns,
-        )
+        with self._errors():
+            version = _version(os.stat(self._path))
         seen, settled, tokens, said = self._latest
         if version != seen or not settled:
+            # The version that was read, whatever a link has come to point at meanwhile.
+            version, tokens, complaints = self._read()
             # A second edit within one tick of the clock leaves the times as they are.
-            settled = time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > _SETTLED
-            tokens, complaints = self.read()
+            settled = time.time_ns() - max(version[-2:]) > _SETTLED
             self._latest = version, settled, tokens, complaints  # at once, for other threads
             for complaint in complaints:
                 if complaint not in said:
@@ -199,10 +210,21 @@ class TokenFile:
         return tokens
 
 
+def _version(status: os.stat_result) -> tuple[int, ...]:
+    """Return what tells one state of a file from another, its two times last."""
+    return (
+        status.st_dev,
+        status.st_ino,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+    )
+
+
 def _name(line: str) -> str | None:
     """Return the client that a line of the file names, or None where it names none."""
     try:
-        return Token.parse(line.partition("#")[0].strip()).name
+        return Token.parse(_COMMENT.split(line)[0].strip()).name
     except ValueError:
         return None
 

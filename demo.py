@@ -33,16 +33,19 @@ def database(folder: str) -> Path:
     return path
 
 
-def announce(app: Flask) -> None:
-    """Say, once, that the demo is served: under `flask run` with a command that fetches a job."""
+def announce(app: Flask, *, public: bool) -> None:
+    """Say, once, that the demo is served: under `flask run` with a command that fetches a job.
+
+    `public` tells whether it is to the demo's token, and not to those of a file of one's own.
+    """
     context = click.get_current_context(silent=True)
     if context is None:
-        app.logger.warning("No DATABASE is configured: serving the demo jobs to its public token")
+        app.logger.warning("No DATABASE is configured: serving the demo jobs")
     elif context.command is run_command and not is_running_from_reloader():
         host, port = context.params["host"], context.params["port"]
         host = f"[{host}]" if ":" in host else host
         url = f"http://{host}:{port}/api/actions/bulk/jobs/{job_id(2)}"
         click.echo(
             " * Demo jobs, as no DATABASE is configured. "
-            f"Try: curl -H 'Authorization: Bearer {TOKEN}' {url}"
+            f"Try: curl -H 'Authorization: Bearer {TOKEN if public else 'YOUR-TOKEN'}' {url}"
         )

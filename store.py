@@ -5,9 +5,11 @@ commit, or the file that has taken its place by rename; a fault of the file is a
 as long as it lasts.
 """
 
+import errno
 import itertools
 import os
 import sqlite3
+import stat
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
@@ -49,8 +51,8 @@ _MOST_IDLE = 8  # connections
 _MOST_MADE = 1000  # jobs
 _LONGEST_MADE = 4096  # characters of a job's text
 
-# Device, inode, size, time, and whether the -wal file is a leftover.
-_Identity = tuple[int, int, int, int, bool]
+# Device, inode, size, both times, and whether the -wal file is a leftover.
+_Identity = tuple[int, int, int, int, int, bool]
 _T = TypeVar("_T")
 
 
@@ -167,7 +169,7 @@ class JobStore:
 
         Raises `StoreError` when the file is missing, foreign, damaged, or locked for a second.
         """
-        _, row = self._read(job_id.lower(), None)
+        _, row = self._retry(job_id.lower(), None)
         return None if row is None else _members(row)
 
     def cached(self, job_id: str, make: Callable[[dict[str, object]], _T]) -> _T | None:
@@ -177,7 +179,7 @@ class JobStore:
         `make` raises, each time.
         """
         job_id = job_id.lower()
-        generation, found = self._read(job_id, self._made)
+        generation, found = self._retry(job_id, self._made)
         if isinstance(found, _Made):
             return cast("_T", found.value)
         if found is None:
@@ -191,6 +193,18 @@ class JobStore:
                 self._made.clear()
             self._made[job_id] = _Made(generation, value)
         return value
+
+    def _retry(
+        self, job_id: str, made: dict[str, _Made] | None
+    ) -> tuple[int, tuple[object, ...] | _Made | None]:
+        """Read, and once more where a replacement or a new -shm got in the way, but no lock."""
+        try:
+            return self._read(job_id, made)
+        except StoreError as error:
+            code = getattr(error.__cause__, "sqlite_errorcode", sqlite3.SQLITE_BUSY)
+            if code & 0xFF == sqlite3.SQLITE_BUSY:
+                raise
+        return self._read(job_id, made)
 
     def _read(
         self, job_id: str, made: dict[str, _Made] | None
@@ -270,24 +284,26 @@ class JobStore:
     def _identity(self) -> _Identity:
         """Return what tells the file as it is, and the way to open it, from what was there before.
 
-        A file that a connection holds open keeps its inode number to itself, so no other file
-        can be taken for it. One that was damaged in place has another size or time.
+        A file that a connection holds open keeps its inode number to itself; one that takes up
+        the number of a file that no one holds, or was damaged in place, has other times.
         """
         status = os.stat(self._path)
         file = status.st_dev, status.st_ino
         seen, leftover = self._seen
         if file != seen:
+            if not stat.S_ISREG(status.st_mode):  # to open a FIFO would wait
+                raise OSError(errno.EINVAL, "Not a regular file")
             # The -wal of the file before, not written since the rename, which sets st_ctime.
             wal = self._stat_wal()
             left = wal and wal.st_ino == self._wal_inode and wal.st_mtime_ns <= status.st_ctime_ns
             leftover = _state(wal) if left else None
             self._seen = file, leftover
         is_leftover = leftover is not None and leftover == _state(self._stat_wal())
-        return *file, status.st_size, status.st_mtime_ns, is_leftover
+        return *file, status.st_size, status.st_mtime_ns, status.st_ctime_ns, is_leftover
 
     def _stat_wal(self) -> os.stat_result | None:
         try:
-            return os.stat(f"{self.path}-wal")
+            return os.stat(f"{os.path.realpath(self._path)}-wal")  # SQLite follows links, too
         except FileNotFoundError:
             return None
 

@@ -38,7 +38,7 @@ class Fault(NamedTuple):
 
 FAULTS = {
     "missing": Fault(Path.unlink, "No such file or directory"),
-    "a folder": Fault(make_folder, "unable to open|disk I/O error"),
+    "a folder": Fault(make_folder, "Not a regular file"),
     "empty": Fault(overwrite(b""), "no such table"),
     "foreign": Fault(overwrite(b"not a database" * 1000), "not a database"),
     "truncated": Fault(cut, "malformed"),

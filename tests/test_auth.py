@@ -97,6 +97,7 @@ def test_head_needs_a_token(client: FlaskClient) -> None:
         line(TOKEN).strip() + " # the tests\r\n",
         line(TOKEN, expires="2999-12-31T23:59:59.123456789+02:00"),
         line(TOKEN, expires="2999-12-31t23:59:59z"),
+        line(TOKEN, "tester", "2999-12-31T23:59:59Z#"[:-1] + " # until then"),
         line("other", "other") + line(TOKEN),
         line(TOKEN, expires="2001-01-01T00:00:00Z") + line(TOKEN),
     ],
@@ -126,6 +127,8 @@ MALFORMED = [
     "0" + line(TOKEN),
     line(TOKEN, "tëster"),
     line(TOKEN, "tester", "soon"),
+    line(TOKEN, "2001-01-01T00:00:00Z"),
+    line(TOKEN, "tester", "2001-01-01T00:00:00Z#3"),
     line(TOKEN, "tester", "2999-12-31"),
     line(TOKEN, "tester", "2999-12-31T23:59:59"),
     line(TOKEN, "tester", "2999-02-29T23:59:59Z"),
@@ -179,7 +182,7 @@ def test_a_file_that_has_settled_is_not_read_again(
     monkeypatch.setattr("time.time_ns", lambda: tokens_file.stat().st_ctime_ns + 3 * 10**9)
     tokens = TokenFile(tokens_file)
     assert tokens.verify(TOKEN) == "tester"
-    monkeypatch.setattr(tokens, "read", None)
+    monkeypatch.setattr(tokens, "_read", None)
     assert tokens.verify(TOKEN) == "tester"
 
 
@@ -188,6 +191,43 @@ def test_a_byte_that_is_no_utf_8_spoils_its_line_alone(tokens_file: Path) -> Non
     tokens, complaints = TokenFile(tokens_file).read()
     assert [token.name for token in tokens] == ["tester"]
     assert [text.partition(": ")[0] for text in complaints] == [f"{tokens_file}, line 3"]
+
+
+def test_a_hash_within_a_name_is_no_comment_that_hides_an_expiry(tokens_file: Path) -> None:
+    tokens_file.write_text(line(TOKEN, "tester#3", "2001-01-01T00:00:00Z"))
+    assert TokenFile(tokens_file).verify(TOKEN) is None
+
+
+def test_a_link_that_is_swapped_while_its_file_is_read_is_read_again(
+    tokens_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other"
+    other.write_text(line("another-token"))
+    link = tmp_path / "link"
+    link.symlink_to(tokens_file)
+    monkeypatch.setattr("time.time_ns", lambda: 2**62)  # all is settled
+    tokens = TokenFile(link)
+    read = tokens._read
+
+    def swap_first() -> object:
+        monkeypatch.setattr(tokens, "_read", read)
+        link.unlink()
+        link.symlink_to(other)
+        found = read()
+        link.unlink()
+        link.symlink_to(tokens_file)
+        return found
+
+    monkeypatch.setattr(tokens, "_read", swap_first)
+    tokens.verify("another-token")
+    assert tokens.verify("another-token") is None
+    assert tokens.verify(TOKEN) == "tester"
+
+
+def test_a_pipe_is_no_token_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(TokensError, match="Not a regular file"):
+        TokenFile(tmp_path / "pipe").check()
 
 
 def test_an_emptied_file_admits_no_one(get: Get, tokens_file: Path) -> None:

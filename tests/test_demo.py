@@ -146,7 +146,7 @@ def test_a_demo_of_an_older_make_says_what_to_do(
 ) -> None:
     (tmp_path / "instance").mkdir()
     (tmp_path / "instance" / "demo.db").touch()
-    with pytest.raises(click.ClickException, match="Delete it, and start again"):
+    with pytest.raises(click.ClickException, match="and start again, to have the demo made anew"):
         make_demo()
     assert caplog.text == ""
 
@@ -155,7 +155,7 @@ def test_other_servers_log_that_they_serve_the_demo(
     make_demo: Callable[..., Flask], caplog: pytest.LogCaptureFixture
 ) -> None:
     make_demo()
-    assert "No DATABASE is configured: serving the demo jobs to its public token" in caplog.text
+    assert "No DATABASE is configured: serving the demo jobs" in caplog.text
 
 
 @pytest.mark.parametrize(("host", "in_url"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])

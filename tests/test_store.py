@@ -405,7 +405,7 @@ def test_what_a_slow_reader_keeps_of_the_old_file_is_passed_over(
     kept = jobs._made[JOB_ID]
     identity = jobs._identity
 
-    def replace_first() -> tuple[int, int, int, int, bool]:
+    def replace_first() -> tuple[int, int, int, int, int, bool]:
         monkeypatch.undo()
         new.replace(database)
         assert jobs.cached(JOB_ID, count_of) == [2]
@@ -450,6 +450,21 @@ def test_a_lock_that_stays_is_a_store_error_after_a_second(jobs: JobStore, datab
         with pytest.raises(StoreError, match="locked"):
             jobs.get(JOB_ID)
         assert 0.9 < time.monotonic() - start < 3
+    assert jobs.get(JOB_ID) == JOB
+
+
+def test_a_read_that_a_replacement_got_in_the_way_of_is_tried_again(
+    jobs: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = sqlite3.connect
+
+    def fail_once(*_: object, **__: object) -> None:
+        monkeypatch.setattr(sqlite3, "connect", connect)
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+        raise error
+
+    monkeypatch.setattr(sqlite3, "connect", fail_once)
     assert jobs.get(JOB_ID) == JOB
 
 
