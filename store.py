@@ -129,7 +129,7 @@ class _Reader:
 
     __slots__ = ("connection", "data_version", "identity")
 
-    def __init__(self, identity: _Identity, connection: sqlite3.Connection) -> None:
+    def __init__(self, identity: _Identity | None, connection: sqlite3.Connection) -> None:
         self.identity = identity
         self.connection = connection
         self.data_version: int | None = None
@@ -235,7 +235,7 @@ class JobStore:
                 if not settled and not identity[-1] and (wal := self._stat_wal()):
                     self._wal_inode = wal.st_ino
                 # A generation begun, or a file opened, while another file took its place?
-                settled = settled or self._identity() == identity
+                settled = settled or self._identity() == reader.identity
             except BaseException:
                 reader.connection.close()
                 raise
@@ -321,14 +321,18 @@ class JobStore:
     def _connect(self, identity: _Identity) -> _Reader:
         # SQLite would mix a leftover -wal into the file; an immutable file it reads alone.
         options = "mode=ro&immutable=1" if identity[-1] else "mode=ro"
+        target = os.path.realpath(self._path)
         connection = sqlite3.connect(
-            f"{self.path.as_uri()}?{options}",
+            f"{Path(target).as_uri()}?{options}",
             uri=True,
             timeout=_LOCK_TIMEOUT,
             check_same_thread=False,
         )
         connection.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
-        return _Reader(identity, connection)
+        # A link may have come to point elsewhere, and back, since the identity was taken.
+        status = os.stat(target)
+        opened = (status.st_dev, status.st_ino) == identity[:2]
+        return _Reader(identity if opened else None, connection)
 
 
 def _state(wal: os.stat_result | None) -> tuple[int, ...] | None:

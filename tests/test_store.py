@@ -297,6 +297,33 @@ def test_a_connection_that_a_replacement_overtook_is_not_kept(
     assert jobs._idle == []
 
 
+def test_a_link_that_is_swapped_while_its_file_is_opened_is_not_mistaken(
+    jobs: JobStore, database: Path, plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, link = database.with_name("other.db"), database.with_name("link.db")
+    store.create(other)
+    plant(path=other, affected_count=1)
+    link.symlink_to(database)
+    linked = JobStore(link)
+    linked.check()
+    realpath = os.path.realpath
+
+    def swap_and_back(path: str) -> str:
+        monkeypatch.undo()
+        link.unlink()
+        link.symlink_to(other)
+        found = realpath(path)
+        link.unlink()
+        link.symlink_to(database)
+        return found
+
+    monkeypatch.setattr("os.path.realpath", swap_and_back)
+    linked.get(JOB_ID)
+    assert linked._idle == []
+    assert affected(linked) == 137
+    linked.close()
+
+
 def test_a_lock_is_waited_for(jobs: JobStore, database: Path) -> None:
     with closing(sqlite3.connect(database)) as writer:
         writer.execute("PRAGMA journal_mode = DELETE")
