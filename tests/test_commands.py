@@ -60,6 +60,13 @@ def lines(*jobs: dict[str, Any]) -> str:
     return "".join(json.dumps(job) + "\n" for job in jobs)
 
 
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def stored(path: Path) -> list[dict[str, Any]]:
     """Return the jobs of a whole database."""
     with closing(sqlite3.connect(path)) as connection:
@@ -374,9 +381,11 @@ def states_of(invoke: Invoke, database: Path, *args: str) -> tuple[Result, list[
 
     watcher = threading.Thread(target=watch)
     watcher.start()
+    wait_until(lambda: bool(seen))
     try:
         result = invoke("jobs", "simulate", JOB_ID, *args)
-        time.sleep(0.05)
+        last = stored(database)[0]["updated_at"]
+        wait_until(lambda: seen[-1].get("updated_at") == last)
     finally:
         done.set()
         watcher.join()
@@ -398,7 +407,7 @@ def test_simulate_plays_the_execution_of_a_job(
     assert (result.exit_code, result.output) == (0, "completed at 100 percent, 70 clients.\n")
     assert before["status"] == "scheduled"
     *running, last = states
-    assert len(running) > 10
+    assert len(running) > 3
     assert {state["status"] for state in running} == {"running"}
     assert all("completed_at" not in state for state in running)
     assert {state["executed_at"] for state in states} == {last["executed_at"]}
@@ -482,9 +491,15 @@ def test_an_interrupt_leaves_a_cancelled_job(
 ) -> None:
     plant(status="scheduled", executed_at=None, completed_at=None)
     before = signal.getsignal(number)
-    interrupt = threading.Timer(0.5, os.kill, (os.getpid(), number))
-    interrupt.start()
-    result = invoke("jobs", "simulate", JOB_ID, "--seconds", "10")
+
+    def interrupt() -> None:
+        wait_until(lambda: 0 < stored(database)[0]["progress_percent"] < 100)
+        os.kill(os.getpid(), number)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    result = invoke("jobs", "simulate", JOB_ID, "--seconds", "30")
+    thread.join()
     assert result.exit_code == 0
     assert result.stdout.startswith("cancelled at ")
     (job,) = stored(database)

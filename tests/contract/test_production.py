@@ -56,7 +56,7 @@ def test_it_answers_what_it_has_begun_when_it_is_told_to_end(
         answers: list[bytes] = []
         client = threading.Thread(target=lambda: answers.append(talk(server.port, REQUEST)))
         client.start()
-        time.sleep(0.3)
+        time.sleep(0.5)
         server.terminate()
         time.sleep(0.1)
         writer.rollback()
