@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -225,8 +225,8 @@ def simulate(
     if fail_at is not None and cancel_at is not None:
         raise click.UsageError("--fail-at and --cancel-at exclude each other.")
     path = _database()
-    with _one_line():
-        job = store.JobStore(path).get(job_id) if is_uuid(job_id) else None
+    with _one_line(), closing(store.JobStore(path)) as reader:
+        job = reader.get(job_id) if is_uuid(job_id) else None
     if job is None:
         raise click.ClickException(f"there is no job {_printable(job_id)}: see flask jobs list.")
     if messages := JobSchema().validate(job):

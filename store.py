@@ -37,8 +37,8 @@ COLUMNS = (
 _ROWS = f"SELECT {', '.join(COLUMNS)} FROM bulk_action_jobs"  # noqa: S608 (constants)
 _SELECT = f"{_ROWS} WHERE job_id = ?"
 # julianday() puts times of any offset in order; it knows no lower-case T.
-_NEWEST = f"""{_ROWS} WHERE ?1 IS NULL OR status = ?1
-    ORDER BY julianday(upper(updated_at)) DESC, job_id LIMIT ?2"""
+_NEWEST = f"""{_ROWS} WHERE :status IS NULL OR status = :status
+    ORDER BY julianday(upper(updated_at)) DESC, job_id LIMIT :limit"""
 _PUT = f"INSERT OR REPLACE INTO bulk_action_jobs ({', '.join(COLUMNS)}) VALUES (:{', :'.join(COLUMNS)})"  # noqa: E501, S608
 _UPDATE = """UPDATE bulk_action_jobs SET status = :status, executed_at = :executed_at,
     completed_at = :completed_at, affected_count = :affected_count,
@@ -259,7 +259,7 @@ class JobStore:
         """
         try:
             with closing(self._connect(self._identity()).connection) as connection:
-                for row in connection.execute(_NEWEST, (status, limit)):
+                for row in connection.execute(_NEWEST, {"status": status, "limit": limit}):
                     yield _members(row)
         except (sqlite3.Error, OSError) as error:
             raise self._error(error) from error
