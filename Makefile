@@ -6,11 +6,12 @@ run: .venv/run ## set up, then serve on http://127.0.0.1:5000
 	.venv/bin/flask run
 
 test: .venv/dev ## set up, then run the tests
-	.venv/bin/pytest --cov
+	.venv/bin/pytest --cov --numprocesses auto
 
 lint: .venv/dev ## set up, then lint and check the types
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+	.venv/bin/bandit --quiet *.py
 	.venv/bin/mypy .
 
 check: lint test

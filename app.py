@@ -1,37 +1,40 @@
 """A bulk action job of a network appliance, over HTTP, from a SQLite file."""
 
+import base64
 import hashlib
 import json
 import logging
 import os
+import re
 import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
 import click
-from flask import Flask, Response, g, redirect, request, url_for
+from flask import Flask, Request, Response, g, redirect, request, url_for
 from flask.cli import FlaskGroup
+from flask.sessions import NullSession, SessionInterface
 from flask_swagger_ui import get_swaggerui_blueprint
 from marshmallow import ValidationError
-from werkzeug.datastructures import Headers
+from werkzeug.routing import MapAdapter
 from werkzeug.wrappers import Response as WerkzeugResponse
 
 import commands
 import demo
-import problems
+import messages
 from auth import LINE, TokenFile, TokensError, bearer_auth
+from messages import current_request
+from problems import Problem, problem_response
 from schemas import JobSchema, has_ended, is_uuid, to_json
 from store import JobStore, StoreError
 
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
-
 RETRY_AFTER = 2  # seconds until a job that has not ended is worth asking for again
 
+_FOLDER = "/api/actions/bulk/jobs"
 _OPENAPI = Path(__file__).with_name("openapi.yaml")
 _DOCS = {
     # Relative, and so right under any mount point.
@@ -45,13 +48,49 @@ _DOCS = {
         "tryItOutEnabled": True,
     },
 }
+_POLICY = (
+    "default-src 'none'; connect-src 'self'; img-src 'self' data:; style-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _JOBS = JobSchema()
 _log = logging.getLogger("bulk_action_jobs")
 
 
+class _NoSession(SessionInterface):
+    """No session, and so nothing to look for in a cookie."""
+
+    def open_session(self, app: Flask, request: Request) -> NullSession:
+        return self.make_null_session(app)
+
+
+class _Routes(MapAdapter):
+    """Finds the route of a job at once.
+
+    Werkzeug walks through the path, which takes a quarter of a request, and leaves a reference
+    cycle behind.
+    """
+
+    def match(self, *args: Any, **kwargs: Any) -> Any:
+        folder, _, id = self.path_info.rpartition("/")  # noqa: A001 (the documented name)
+        if folder == _FOLDER and id and self.default_method in ("GET", "HEAD"):
+            (rule,) = self.map.iter_rules("get_bulk_action_job")
+            return rule, {"id": id}
+        return super().match(*args, **kwargs)
+
+
 class _Flask(Flask):
-    request_class = problems.Request
+    """Flask without the parts that cost time and that nothing here has a use for."""
+
+    request_class = messages.Request
+    session_interface = _NoSession()
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """Return what finds a request's route: no route, and no URL here, depends on the host."""
+        if request is None or self.config["TRUSTED_HOSTS"] is not None:
+            return super().create_url_adapter(request)
+        script, path = request.root_path, request.path
+        return _Routes(self.url_map, "", script, "", request.scheme, path, request.method)
 
     def ensure_sync(self, func: _Function) -> _Function:
         """Return the function as it is: none here is a coroutine, and to look costs time."""
@@ -81,31 +120,31 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     login_required = bearer_auth(tokens)
 
     app.after_request(_end)
-    app.register_error_handler(Exception, problems.problem_response)
+    app.register_error_handler(Exception, problem_response)
 
-    @app.get("/api/actions/bulk/jobs/<id>")
+    @app.get(f"{_FOLDER}/<id>")
     @login_required
     def get_bulk_action_job(id: str) -> Response:  # noqa: A002 (the documented name)
         if not is_uuid(id):
             detail = "The id is not a UUID in its 8-4-4-4-12 form, so it names no job."
-            raise problems.Problem(404, detail, details={"id": detail})
+            return problem_response(Problem(404, detail, details={"id": detail}))
         job = store.cached(id, _represent)
         if job is None:
-            raise problems.Problem(404, "No bulk action job has this id.")
+            return problem_response(Problem(404, "No bulk action job has this id."))
         condition = request.environ.get("HTTP_IF_NONE_MATCH")
         if condition and (
-            condition == f'"{job.etag}"' or request.if_none_match.contains_weak(job.etag)
+            condition == job.etag or request.if_none_match.contains_weak(job.etag.strip('"'))
         ):
-            return _JobResponse(None, 304, job.headers.copy())
-        return _JobResponse(job.body, 200, job.headers_of_body.copy())
+            return messages.Response(b"", 304, job.headers)
+        return messages.Response(job.body, 200, job.headers_of_body)
 
     @app.get("/healthz")
     def health() -> Response:
         try:
             store.get("")  # names no job, but takes a real read to tell
         except StoreError as error:
-            app.logger.exception("not healthy [request %s]", problems.request.id)
-            raise problems.Problem(503, "The service cannot read its jobs.") from error
+            app.logger.exception("not healthy [request %s]", current_request().id)
+            raise Problem(503, "The service cannot read its jobs.") from error
         headers = {"Cache-Control": "no-store"}
         return Response('{"status": "ok"}\n', headers=headers, mimetype="application/json")
 
@@ -177,36 +216,44 @@ def _add_pages(app: Flask) -> None:
         return response.make_conditional(request)
 
     @app.get("/")
+    @app.get("/docs")
     def home() -> WerkzeugResponse:
         return redirect(url_for("swagger_ui.show"))
 
-    app.register_blueprint(get_swaggerui_blueprint(**_DOCS), url_prefix="/docs")
+    docs = get_swaggerui_blueprint(**_DOCS)
+    docs.after_request(_protect)
+    app.register_blueprint(docs, url_prefix="/docs")
+
+
+def _protect(response: Response) -> Response:
+    """Let a page run and load what is its own alone (Content Security Policy, level 3)."""
+    if response.mimetype == "text/html":
+        scripts = re.findall("<script>(.+?)</script>", response.get_data(as_text=True), re.DOTALL)
+        digests = (base64.b64encode(hashlib.sha256(script.encode()).digest()) for script in scripts)
+        allowed = " ".join(f"'sha256-{digest.decode()}'" for digest in digests)
+        response.headers["Content-Security-Policy"] = f"{_POLICY}; script-src 'self' {allowed}"
+    return response
 
 
 def _end(response: Response) -> Response:
     """Send the request's id back, and log the request."""
-    request = problems.request
-    response.headers["X-Request-Id"] = request.id
+    request = current_request()
+    response.headers.add("X-Request-Id", request.id)
+    response.headers.add("X-Content-Type-Options", "nosniff")
     if _log.isEnabledFor(logging.INFO):
         _log.info(
             "%s %s %s %s %d %d",
             request.id,
             g.get("flask_httpauth_user") or "-",
             quote(request.method),
-            problems.instance(),
+            request.instance,
             response.status_code,
             (time.perf_counter_ns() - request.started) // 1000,
         )
     return response
 
 
-class _Headers(Headers):
-    """Headers known to be well-formed: a copy does without another check of each."""
-
-    def copy(self) -> "_Headers":
-        copy = _Headers()
-        copy._list = self._list.copy()
-        return copy
+_Headers = tuple[tuple[str, str], ...]
 
 
 class _Job(NamedTuple):
@@ -228,25 +275,16 @@ def _represent(job: Mapping[str, Any]) -> _Job:
     except ValidationError:  # it names the first member at fault; the log names all
         members = _JOBS.validate(job)
         raise ValueError(f"job {job['job_id']} breaks the contract: {members}") from None
-    etag = hashlib.sha256(body).hexdigest()[:32]
-    headers = _Headers(
-        {"ETag": f'"{etag}"', "Cache-Control": "private, no-cache", "Vary": "Authorization"}
-    )
+    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    headers = [
+        ("ETag", etag),
+        ("Cache-Control", "private, no-cache"),
+        ("Vary", "Authorization"),
+    ]
     if not has_ended(job):
-        headers["Retry-After"] = str(RETRY_AFTER)
-    headers_of_body = headers.copy()
-    headers_of_body["Content-Type"] = "application/json"
-    headers_of_body["Content-Length"] = str(len(body))
-    return _Job(body, etag, headers, headers_of_body)
-
-
-class _JobResponse(Response):
-    """A response whose headers are complete: to look through them again costs time."""
-
-    default_mimetype = None
-
-    def get_wsgi_headers(self, environ: "WSGIEnvironment") -> Headers:
-        return self.headers
+        headers.append(("Retry-After", str(RETRY_AFTER)))
+    of_body = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+    return _Job(body, etag, tuple(headers), (*headers, *of_body))
 
 
 @click.command("openapi")

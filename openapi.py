@@ -50,14 +50,16 @@ _HEADERS = {
         "The request's id, as in the service's log: the client's own where it is fit, else 32 new "
         "hexadecimal digits."
     ),
+    "X-Content-Type-Options": "`nosniff`: the content is what Content-Type says (Fetch, 3.6).",
     "WWW-Authenticate": (
         'The challenge (RFC 6750, 3), with `error="invalid_token"` where a bearer token was '
         "presented."
     ),
     "Allow": "The methods that are allowed (RFC 9110, 10.2.1).",
 }
-_JOB_HEADERS = ("ETag", "Cache-Control", "Vary", "Retry-After", "X-Request-Id")
-_ERROR_HEADERS = ("Cache-Control", "X-Request-Id")
+_EVERY = ("X-Request-Id", "X-Content-Type-Options")
+_JOB_HEADERS = ("ETag", "Cache-Control", "Vary", "Retry-After", *_EVERY)
+_ERROR_HEADERS = ("Cache-Control", *_EVERY)
 
 # path: status: description, headers
 _RESPONSES: dict[str, dict[int, tuple[str, tuple[str, ...]]]] = {

@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import Schema, ValidationError, fields, missing, validate
 
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _DATE_TIME = re.compile(
-    r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
-    r"[Tt]([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9]|60)(?:\.[0-9]+)?"
-    r"(?:[Zz]|([+-])([01][0-9]|2[0-3]):([0-5][0-9]))"
+    r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
+    r"[Tt](?:[01][0-9]|2[0-3]):[0-5][0-9]:(?:[0-5][0-9]|60)(?:\.[0-9]+)?"
+    r"(?:[Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
 )
 
 
@@ -46,18 +46,19 @@ def is_date_time(value: object) -> bool:
 
     Its day is one of the calendar, and a leap second falls at 23:59 UTC (5.7).
     """
-    match = _DATE_TIME.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
+    if not isinstance(value, str) or not _DATE_TIME.fullmatch(value):
         return False
-    year, month, day, hour, minute, second, sign, offset_hour, offset_minute = match.groups()
-    try:
-        date(int(year) or 2000, int(month), int(day))  # year 0 is a leap year, as 2000 is
-    except ValueError:
-        return False
-    if second != "60":
+    if value[8:10] > "28":
+        try:  # year 0 is a leap year, as 2000 is
+            date(int(value[:4]) or 2000, int(value[5:7]), int(value[8:10]))
+        except ValueError:
+            return False
+    if value[17:19] != "60":
         return True
-    offset = int(sign + "1") * (int(offset_hour) * 60 + int(offset_minute)) if sign else 0
-    return (int(hour) * 60 + int(minute) - offset) % 1440 == 1439
+    minutes = int(value[11:13]) * 60 + int(value[14:16])
+    if value[-1] not in "Zz":
+        minutes -= int(f"{value[-6]}1") * (int(value[-5:-3]) * 60 + int(value[-2:]))
+    return minutes % 1440 == 1439
 
 
 def has_ended(job: Mapping[str, object]) -> bool:
@@ -68,15 +69,15 @@ def has_ended(job: Mapping[str, object]) -> bool:
 class _Exact(fields.Field[Any]):
     """A field that lets a value pass unchanged where `accepts` says so, on load and on dump alike.
 
-    On dump, too, a required member that is missing, a null and a failed validator are errors. The
-    other base class of each field tells apispec its type and format.
+    What it dumps is a mapping. On dump, too, a required member that is missing, a null and a failed
+    validator are errors. The other base class of each field tells apispec its type and format.
     """
 
     accepts: Callable[[object], bool]
     error: str
 
-    def serialize(self, attr: str, obj: Any, accessor: Any = None, **_: Any) -> Any:
-        value = self.get_value(obj, attr, accessor=accessor)
+    def serialize(self, attr: str, obj: Any, *_: Any, **__: Any) -> Any:
+        value = obj.get(attr, missing)  # a mapping: marshmallow would look for an attribute, too
         if self.accepts(value) and not self.validators:
             return value
         try:
@@ -130,14 +131,7 @@ class TextMap(_Exact, fields.Dict):
 to_json = json.JSONEncoder(ensure_ascii=False).encode  # one line, in UTF-8
 
 
-class _MappingSchema(Schema):
-    """A schema of mappings alone: marshmallow would look each member up as an attribute too."""
-
-    def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
-        return obj.get(attr, default)
-
-
-class JobSchema(_MappingSchema):
+class JobSchema(Schema):
     """A bulk action job: the documented members, in the documented order."""
 
     class Meta:
@@ -207,7 +201,7 @@ class JobSchema(_MappingSchema):
     updated_at = DateTime(required=True, metadata={"description": "When the job last changed."})
 
 
-class ProblemSchema(_MappingSchema):
+class ProblemSchema(Schema):
     """A problem details object (RFC 9457, 3.1), with the members that the documentation adds."""
 
     class Meta:

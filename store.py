@@ -34,7 +34,7 @@ COLUMNS = (
     "created_at",
     "updated_at",
 )
-_ROWS = f"SELECT {', '.join(COLUMNS)} FROM bulk_action_jobs"  # noqa: S608 (constants)
+_ROWS = f"SELECT {', '.join(COLUMNS)} FROM bulk_action_jobs"  # noqa: S608 (constants)  # nosec B608
 _SELECT = f"{_ROWS} WHERE job_id = ?"
 # julianday() puts times of any offset in order; it knows no lower-case T.
 _NEWEST = f"""{_ROWS} WHERE :status IS NULL OR status = :status
@@ -222,8 +222,9 @@ class JobStore:
             reader = reader or self._connect(identity)
             try:
                 found = None
-                if made is not None:
-                    (version,) = reader.connection.execute("PRAGMA data_version").fetchone()
+                # What is read now, unkept, is of this generation or later: a commit will end it.
+                if made is not None and (not settled or job_id in made):
+                    (version,) = next(reader.connection.execute("PRAGMA data_version"))
                     if version != reader.data_version:
                         settled = False
                         reader.data_version = version

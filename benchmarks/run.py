@@ -309,7 +309,7 @@ class Server(NamedTuple):
     cwd: Path
 
 
-GRANIAN = "granian --interface wsgi --workers 1 --log-level warning"
+GRANIAN = "granian --interface wsgi --http 1 --blocking-threads 1 --log-level warning"
 SERVICE = Server("this service, flask run", "flask --app app run", ROOT)
 BARE = Server("bare Flask, flask run", "flask --app bare run", HERE)
 SERVERS = [

@@ -1,0 +1,76 @@
+"""HTTP messages (RFC 9110, 6): a request with an id, and a response that goes out as it is."""
+
+import re
+import time
+from collections.abc import Iterable
+from random import getrandbits
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import quote
+
+import flask
+from werkzeug.datastructures import Headers
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+class Request(flask.Request):
+    """A request with an id, and the time when it came.
+
+    `id` is the client's own X-Request-Id where it is fit for a header and a log line, else a new
+    one: 32 hexadecimal digits, unlikely to come twice, but no secret. `started` is of
+    `time.perf_counter_ns`.
+    """
+
+    def __init__(self, environ: "WSGIEnvironment", *args: Any, **kwargs: Any) -> None:
+        super().__init__(environ, *args, **kwargs)
+        self.started = time.perf_counter_ns()
+        self.id: str = environ.get("HTTP_X_REQUEST_ID", "")
+        if not _REQUEST_ID.fullmatch(self.id):
+            self.id = f"{getrandbits(128):032x}"  # no secret  # nosec B311
+
+    @property
+    def instance(self) -> str:
+        """The path of the request, mount point included, as a URI reference (RFC 3986, 4.2).
+
+        Two slashes in front would name a host: a dot segment keeps them a path.
+        """
+        path = self.environ.get("SCRIPT_NAME", "") + self.environ.get("PATH_INFO", "")
+        quoted = quote(path, safe="/:@!$&'()*+,;=~", encoding="latin-1")
+        return f"/.{quoted}" if quoted.startswith("//") else quoted
+
+
+def current_request() -> Request:
+    """Return the request that is being answered: each look through Flask's proxy costs time."""
+    return cast("Request", flask.request._get_current_object())  # type: ignore[attr-defined]
+
+
+class _Headers(Headers):
+    """Headers known to be well-formed: they do without a check of each."""
+
+    def __init__(self, items: Iterable[tuple[str, str]]) -> None:
+        super().__init__()
+        self._list = list(items)
+
+
+class Response(flask.Response):
+    """A response whose headers are complete and well-formed: to look through them costs time.
+
+    They include Content-Type, and Content-Length, where the documentation has them.
+    """
+
+    default_mimetype = None
+
+    def __init__(self, body: bytes, status: int, headers: Iterable[tuple[str, str]]) -> None:
+        super().__init__((body,) if body else (), status, _Headers(headers))
+
+    def __call__(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
+        """Answer as the documentation of WSGI says (PEP 3333)."""
+        if self._on_close:  # somebody waits for the end
+            return super().__call__(environ, start_response)
+        start_response(self.status, self.headers.to_wsgi_list())
+        return () if environ["REQUEST_METHOD"] == "HEAD" else self.iter_encoded()

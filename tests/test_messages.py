@@ -1,0 +1,101 @@
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Callable
+
+import pytest
+from conftest import JOB_ID, TOKEN, Get, Plant, url
+from flask import Flask, Response
+from flask.testing import FlaskClient
+from problem import assert_problem
+
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        (url(), 200),
+        (url("x"), 404),
+        ("/nothing", 404),
+        ("/healthz", 200),
+        ("/openapi.yaml", 200),
+        ("/", 302),
+        ("/docs", 302),
+        ("/docs/", 200),
+        ("/docs/swagger-ui.css", 200),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+def test_every_answer_is_what_its_content_type_says(
+    client: FlaskClient, plant: Plant, path: str, status: int, method: str
+) -> None:
+    plant()
+    response = client.open(path, method=method, headers=BEARER)
+    assert response.status_code == (405 if method == "POST" and path != "/nothing" else status)
+    assert response.headers.getlist("X-Content-Type-Options") == ["nosniff"]
+    assert len(response.headers.getlist("X-Request-Id")) == 1
+    response.close()
+
+
+@pytest.mark.parametrize("host", ["other.example", 'a b"c', "", "[", "x" * 300])
+def test_no_answer_depends_on_the_host(client: FlaskClient, plant: Plant, host: str) -> None:
+    plant()
+    headers = BEARER | {"Host": host}
+    assert client.get(url(), headers=headers).get_json()["job_id"] == JOB_ID
+    assert client.get("/docs", headers=headers).headers["Location"] == "/docs/"
+    assert client.get("/", headers=headers).headers["Location"] == "/docs/"
+
+
+def test_a_host_that_is_not_trusted_is_refused(
+    make_app: Callable[..., Flask], database: str, tokens_file: str
+) -> None:
+    app = make_app(DATABASE=database, TOKENS_FILE=tokens_file, TRUSTED_HOSTS=["jobs.example"])
+    client = app.test_client()
+    assert_problem(client.get("/nothing", headers={"Host": "other.example"}), 400)
+    assert_problem(client.get("/nothing", headers={"Host": "jobs.example"}), 404)
+
+
+def test_a_request_to_change_the_protocol_is_passed_over(get: Get, plant: Plant) -> None:
+    plant()
+    assert get(headers={"Connection": "Upgrade", "Upgrade": "websocket"}).status_code == 200
+
+
+def test_a_cookie_is_passed_over(get: Get, plant: Plant) -> None:
+    plant()
+    response = get(headers={"Cookie": "session=eyJhIjoxfQ.x.y"})
+    assert response.status_code == 200
+    assert "Set-Cookie" not in response.headers
+
+
+def test_a_response_may_be_changed_and_waited_for_by_its_host(
+    app: Flask, get: Get, plant: Plant
+) -> None:
+    ended = []
+
+    @app.after_request
+    def change(response: Response) -> Response:
+        response.call_on_close(lambda: ended.append(response.status_code))
+        response.set_data(json.dumps(response.get_json() | {"status": "seen by the host"}))
+        return response
+
+    plant()
+    response = get()
+    assert response.get_json()["status"] == "seen by the host"
+    assert ended == []
+    response.close()
+    assert ended == [200]
+
+
+def test_the_page_runs_and_loads_what_is_its_own_alone(client: FlaskClient) -> None:
+    response = client.get("/docs/")
+    policy = dict(
+        directive.split(" ", 1)
+        for directive in response.headers["Content-Security-Policy"].split("; ")
+    )
+    assert policy["default-src"] == policy["base-uri"] == policy["frame-ancestors"] == "'none'"
+    assert policy["style-src"] == policy["connect-src"] == "'self'"
+    (script,) = re.findall("<script>(.+?)</script>", response.text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert policy["script-src"] == f"'self' 'sha256-{digest}'"
