@@ -121,5 +121,15 @@ CREATE TABLE bulk_action_jobs (
              OR ltrim(substr(updated_at, 20), '.0123456789') GLOB '[+-][0-2][0-9]:[0-5][0-9]'
              AND substr(updated_at, -5, 2) <= '23')
         AND length(CAST(updated_at AS BLOB)) = length(updated_at)
-    )
+    ),
+
+    -- The row once more, written by SQLite itself: no producer writes here. The service serves a
+    -- job only where the two agree, and so finds damage, for which SQLite has no checksums.
+    row_copy TEXT NOT NULL GENERATED ALWAYS AS (
+        job_id || '|' || criteria_json || '|' || action_type || '|' || action_duration
+        || '|' || action_reason || '|' || scheduled_at || '|' || ifnull(executed_at, '')
+        || '|' || ifnull(completed_at, '') || '|' || max_limit || '|' || preview_count
+        || '|' || affected_count || '|' || status || '|' || progress_percent
+        || '|' || created_by || '|' || created_at || '|' || updated_at
+    ) STORED
 ) STRICT;

@@ -24,6 +24,8 @@ def is_text(value: object) -> bool:
     """Tell whether `value` is text that UTF-8 can carry: a lone surrogate cannot."""
     if not isinstance(value, str):
         return False
+    if value.isascii():
+        return True
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -76,7 +78,7 @@ class _Exact(fields.Field[Any]):
     accepts: Callable[[object], bool]
     error: str
 
-    def serialize(self, attr: str, obj: Any, *_: Any, **__: Any) -> Any:
+    def serialize(self, attr: str, obj: Any, accessor: Any = None, **_: Any) -> Any:
         value = obj.get(attr, missing)  # a mapping: marshmallow would look for an attribute, too
         if self.accepts(value) and not self.validators:
             return value

@@ -11,6 +11,8 @@ import os
 import sqlite3
 import stat
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -35,7 +37,21 @@ COLUMNS = (
     "updated_at",
 )
 _ROWS = f"SELECT {', '.join(COLUMNS)} FROM bulk_action_jobs"  # noqa: S608 (constants)  # nosec B608
-_SELECT = f"{_ROWS} WHERE job_id = ?"
+# One row: a job's, or where there is none, NULLs; at its end, whether it is as SQLite wrote it.
+_SELECT = f"""{_ROWS.replace(" FROM", ", {} FROM")} WHERE job_id = ? UNION ALL
+    SELECT {", ".join(["NULL"] * len(COLUMNS))}, {{}} LIMIT 1"""
+# schema.sql has SQLite write each row twice. Damage to the index hides a row: then an id beside
+# the one that was asked for is not that of its row.
+_COPY = " || '|' || ".join(f"ifnull({name}, '')" for name in COLUMNS)
+_HIDDEN = """0 IN (
+    (SELECT substr(row_copy, 1, 36) = job_id FROM bulk_action_jobs
+        WHERE job_id < ? ORDER BY job_id DESC LIMIT 1),
+    (SELECT substr(row_copy, 1, 36) = job_id FROM bulk_action_jobs
+        WHERE job_id > ? ORDER BY job_id LIMIT 1)
+)"""
+_SELECT_SOUND = _SELECT.format(f"row_copy = {_COPY}", f"{_HIDDEN} IS NOT 1")
+_SELECT_ANY = _SELECT.format("1", "? IS ?")  # from a table of another make
+_COUNT_COPIES = "SELECT count(*) FROM pragma_table_xinfo('bulk_action_jobs') WHERE hidden"
 # julianday() puts times of any offset in order; it knows no lower-case T.
 _NEWEST = f"""{_ROWS} WHERE :status IS NULL OR status = :status
     ORDER BY julianday(upper(updated_at)) DESC, job_id LIMIT :limit"""
@@ -127,12 +143,40 @@ def writing(path: Path) -> Iterator[JobWriter]:
 class _Reader:
     """A read-only connection, the file it is to, and the last commit that it has seen."""
 
-    __slots__ = ("connection", "data_version", "identity")
+    __slots__ = ("_select", "connection", "data_version", "identity")
 
     def __init__(self, identity: _Identity | None, connection: sqlite3.Connection) -> None:
         self.identity = identity
         self.connection = connection
         self.data_version: int | None = None
+        self._select: str | None = None
+
+    def is_of_another_file(self, identity: _Identity) -> bool:
+        """Tell whether it is to another file than that of `identity`, or may be."""
+        return self.identity is None or self.identity[:2] != identity[:2]
+
+    def has_seen_all(self) -> bool:
+        """Tell whether there was no commit since the last call."""
+        (version,) = next(self.connection.execute("PRAGMA data_version"))
+        seen, self.data_version = self.data_version, version
+        return bool(version == seen)
+
+    def find(self, job_id: str) -> tuple[object, ...] | None:
+        """Return a job's row; raise `sqlite3.DatabaseError` where it is not what was written."""
+        if self._select is None:
+            (copies,) = self.connection.execute(_COUNT_COPIES).fetchone()
+            self._select = _SELECT_SOUND if copies else _SELECT_ANY
+        try:
+            row: tuple[object, ...] = next(self.connection.execute(self._select, (job_id,) * 3))
+        except sqlite3.OperationalError as error:
+            if hasattr(error, "sqlite_errorcode"):
+                raise
+            # Python's own: text that is not UTF-8. To decode each text here costs more.
+            self.connection.text_factory = _decode
+            row = next(self.connection.execute(self._select, (job_id,) * 3))
+        if not row[-1]:
+            raise sqlite3.DatabaseError("a row is damaged: it differs from its copy")
+        return None if row[0] is None else row[:-1]
 
 
 class _Made(NamedTuple):
@@ -153,6 +197,8 @@ class JobStore:
         self.path = Path(path).absolute()
         self._path = str(self.path)  # os.stat takes it faster
         self._idle: list[_Reader] = []
+        self._open: set[_Reader] = set()  # the idle ones, and those in use
+        self._opening = threading.Lock()
         self._seen: tuple[tuple[int, int] | None, tuple[int, ...] | None] = None, None
         self._wal_inode: int | None = None  # of the -wal that the connections have open
         # What `cached` has made, each with the generation that it was read in. A generation ends
@@ -182,13 +228,9 @@ class JobStore:
         generation, found = self._retry(job_id, self._made)
         if isinstance(found, _Made):
             return cast("_T", found.value)
-        if found is None:
-            return None
-        value = make(_members(found))
-        if (
-            generation
-            and sum(len(text) for text in found if isinstance(text, str)) <= _LONGEST_MADE
-        ):
+        value = None if found is None else make(_members(found))
+        texts = (len(text) for text in found or () if isinstance(text, str))
+        if generation and sum(texts) <= _LONGEST_MADE:
             if len(self._made) >= _MOST_MADE:
                 self._made.clear()
             self._made[job_id] = _Made(generation, value)
@@ -216,29 +258,28 @@ class JobStore:
         # Taken first: if it ends during this read, what is made of the row is passed over.
         generation = self._generation
         try:
-            identity = self._identity()
-            reader = self._take(identity)
+            reader = self._take(self._identity())
             settled = reader is not None
-            reader = reader or self._connect(identity)
+            reader = reader or self._connect()
             try:
-                found = None
+                found: tuple[object, ...] | _Made | None = None
                 # What is read now, unkept, is of this generation or later: a commit will end it.
                 if made is not None and (not settled or job_id in made):
-                    (version,) = next(reader.connection.execute("PRAGMA data_version"))
-                    if version != reader.data_version:
+                    if not reader.has_seen_all():
                         settled = False
-                        reader.data_version = version
                         generation = self._generation = next(self._generations)
                         made.clear()
                     elif (found := made.get(job_id)) and found.generation != self._generation:
                         found = None
-                found = found or reader.connection.execute(_SELECT, (job_id,)).fetchone()
-                if not settled and not identity[-1] and (wal := self._stat_wal()):
-                    self._wal_inode = wal.st_ino
-                # A generation begun, or a file opened, while another file took its place?
-                settled = settled or self._identity() == reader.identity
+                found = found or reader.find(job_id)
+                if not settled:
+                    is_immutable = reader.identity and reader.identity[-1]
+                    if not is_immutable and (wal := self._stat_wal()):
+                        self._wal_inode = wal.st_ino
+                    # A generation begun, or a file opened, while another file took its place?
+                    settled = self._identity() == reader.identity
             except BaseException:
-                reader.connection.close()
+                self._close(reader)
                 raise
         except (sqlite3.Error, OSError, ValueError) as error:
             self.close()
@@ -246,10 +287,10 @@ class JobStore:
         if settled:
             self._idle.append(reader)
         else:
-            reader.connection.close()
+            self._close(reader)
         if len(self._idle) > _MOST_IDLE:
             with suppress(IndexError):  # other threads may take them all meanwhile
-                self._idle.pop().connection.close()
+                self._close(self._idle.pop())
         return generation if settled else 0, found
 
     def newest(self, status: str | None, limit: int) -> Iterator[dict[str, object]]:
@@ -259,9 +300,14 @@ class JobStore:
         `StoreError` as `get` does.
         """
         try:
-            with closing(self._connect(self._identity()).connection) as connection:
-                for row in connection.execute(_NEWEST, {"status": status, "limit": limit}):
+            reader = self._connect()
+            try:
+                values = {"status": status, "limit": limit}
+                reader.connection.text_factory = _decode
+                for row in reader.connection.execute(_NEWEST, values):
                     yield _members(row)
+            finally:
+                self._close(reader)
         except (sqlite3.Error, OSError) as error:
             raise self._error(error) from error
 
@@ -274,9 +320,13 @@ class JobStore:
         """Close the idle connections; a later read opens its own."""
         try:
             while True:
-                self._idle.pop().connection.close()
+                self._close(self._idle.pop())
         except IndexError:
             pass
+
+    def _close(self, reader: _Reader) -> None:
+        reader.connection.close()
+        self._open.discard(reader)
 
     def _error(self, error: Exception) -> StoreError:
         reason = getattr(error, "strerror", None) or error
@@ -315,29 +365,48 @@ class JobStore:
                 reader = self._idle.pop()
                 if reader.identity == identity:
                     return reader
-                reader.connection.close()
+                self._close(reader)
         except IndexError:
             return None
 
-    def _connect(self, identity: _Identity) -> _Reader:
-        # SQLite would mix a leftover -wal into the file; an immutable file it reads alone.
-        options = "mode=ro&immutable=1" if identity[-1] else "mode=ro"
-        target = os.path.realpath(self._path)
-        connection = sqlite3.connect(
-            f"{Path(target).as_uri()}?{options}",
-            uri=True,
-            timeout=_LOCK_TIMEOUT,
-            check_same_thread=False,
-        )
-        connection.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
-        # A link may have come to point elsewhere, and back, since the identity was taken.
-        status = os.stat(target)
-        opened = (status.st_dev, status.st_ino) == identity[:2]
-        return _Reader(identity if opened else None, connection)
+    def _connect(self) -> _Reader:
+        """Open the file, when all connections to a file that it has replaced are closed.
+
+        The two would share one -shm file, and POSIX drops all locks that a process has on it when
+        the first of them is closed: a writer would then truncate what is in use here (SIGBUS).
+        """
+        with self._opening:
+            identity = self._identity()
+            deadline = time.monotonic() + 2 * _LOCK_TIMEOUT
+            while any(reader.is_of_another_file(identity) for reader in self._open.copy()):
+                if reader := self._take(identity):
+                    return reader
+                if time.monotonic() > deadline:
+                    raise OSError(errno.EBUSY, "The file that it has replaced is still being read")
+                time.sleep(0.001)
+            # SQLite would mix a leftover -wal into the file; an immutable file it reads alone.
+            options = "mode=ro&immutable=1" if identity[-1] else "mode=ro"
+            target = os.path.realpath(self._path)
+            connection = sqlite3.connect(
+                f"{Path(target).as_uri()}?{options}",
+                uri=True,
+                timeout=_LOCK_TIMEOUT,
+                check_same_thread=False,
+            )
+            # A link may have come to point elsewhere, and back, since the identity was taken.
+            status = os.stat(target)
+            opened = (status.st_dev, status.st_ino) == identity[:2]
+            reader = _Reader(identity if opened else None, connection)
+            self._open.add(reader)
+            return reader
 
 
 def _state(wal: os.stat_result | None) -> tuple[int, ...] | None:
     return (wal.st_ino, wal.st_size, wal.st_mtime_ns) if wal and wal.st_size else None
+
+
+def _decode(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
 
 
 def _members(row: tuple[object, ...]) -> dict[str, object]:

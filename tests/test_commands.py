@@ -27,7 +27,7 @@ from serving import FLASK, ROOT
 import commands
 from app import create_app
 from auth import TokenFile
-from store import JobStore
+from store import COLUMNS, JobStore
 
 Invoke = Callable[..., Result]
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
@@ -72,7 +72,10 @@ def stored(path: Path) -> list[dict[str, Any]]:
     with closing(sqlite3.connect(path)) as connection:
         connection.row_factory = sqlite3.Row
         assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
-        rows = connection.execute("SELECT * FROM bulk_action_jobs ORDER BY job_id").fetchall()
+        columns = ", ".join(COLUMNS)
+        rows = connection.execute(
+            f"SELECT {columns} FROM bulk_action_jobs ORDER BY job_id"  # noqa: S608 (constants)
+        ).fetchall()
     return [dict(row) for row in rows]
 
 

@@ -406,6 +406,8 @@ def test_a_generation_begun_during_a_replacement_keeps_nothing_of_the_old_file(
     jobs.cached(JOB_ID, count_of)
     plant(affected_count=1)
     numbers = iter(range(100, 200))
+    seen: list[object] = []
+    threads = [threading.Thread(target=lambda: seen.append(jobs.cached(JOB_ID, count_of)))]
 
     class Generations:
         """Replaces the file, and lets another read happen, when the first commit is noticed."""
@@ -413,12 +415,16 @@ def test_a_generation_begun_during_a_replacement_keeps_nothing_of_the_old_file(
         def __next__(self) -> int:
             if new.exists():
                 new.replace(database)
-                assert jobs.cached(JOB_ID, count_of) == [2]
+                threads[0].start()
+                time.sleep(0.05)  # it waits with the new file until the old one is closed
+                assert seen == []
             return next(numbers)
 
     jobs._generations = Generations()  # type: ignore[assignment]
     assert jobs.cached(JOB_ID, count_of) == [1]
     assert jobs.cached(JOB_ID, count_of) == [2]
+    threads[0].join()
+    assert seen == [[2]]
 
 
 def test_what_a_slow_reader_keeps_of_the_old_file_is_passed_over(
@@ -443,7 +449,84 @@ def test_what_a_slow_reader_keeps_of_the_old_file_is_passed_over(
     assert jobs.cached(JOB_ID, count_of) == [2]
 
 
+def test_a_file_is_not_opened_while_the_one_that_it_replaced_is_read_for_long(
+    jobs: JobStore, database: Path, plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "_LOCK_TIMEOUT", 0.02)
+    reader = jobs._connect()
+    new = database.with_name("new.db")
+    store.create(new)
+    plant(path=new)
+    new.replace(database)
+    with pytest.raises(StoreError, match="is still being read"):
+        jobs.get(JOB_ID)
+    assert jobs._open == {reader}
+    jobs._close(reader)
+    assert jobs.get(JOB_ID) == JOB
+
+
+def test_a_connection_that_comes_free_is_taken_while_another_file_is_read(
+    jobs: JobStore, database: Path
+) -> None:
+    jobs.get(JOB_ID)
+    (reader,) = jobs._idle
+    other = store._Reader(None, sqlite3.connect(database))
+    jobs._open.add(other)
+    assert jobs._connect() is reader
+    jobs._close(reader)
+    jobs._close(other)
+
+
 # Faults of the file
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param((b"noc-oncall", b"noc-oncalm", 0), id="the row"),
+        pytest.param((b"noc-oncall", b"noc-oncalm", 1), id="its copy"),
+        pytest.param((JOB_ID.encode(), b"1" + JOB_ID.encode()[1:], 1), id="the id in it"),
+        pytest.param((JOB_ID.encode(), b"1" + JOB_ID.encode()[1:], 2), id="the index"),
+    ],
+)
+@pytest.mark.parametrize("beside", [0, 1, 2])
+def test_damage_that_sqlite_does_not_see_is_a_store_error(
+    jobs: JobStore, database: Path, plant: Plant, change: tuple[bytes, bytes, int], beside: int
+) -> None:
+    for digit in "0f"[:beside]:
+        plant(job_id=digit * 8 + JOB_ID[8:], created_by="another")
+    run("PRAGMA wal_checkpoint(TRUNCATE)")(database)
+    assert jobs.get(JOB_ID) == JOB
+    before, after, index = change
+    sound = database.read_bytes()
+    pieces = sound.split(before)
+    assert len(pieces) == (3 if len(before) == 10 else 4)
+    at = len(before.join(pieces[: index + 1]))
+    database.write_bytes(sound[:at] + after + sound[at + len(before) :])
+    with pytest.raises(StoreError, match="a row is damaged"):
+        jobs.get(JOB_ID)
+    database.write_bytes(sound)
+    assert jobs.get(JOB_ID) == JOB
+
+
+def test_a_job_is_absent_from_a_sound_file(jobs: JobStore, plant: Plant) -> None:
+    for digit in "0f":
+        plant(job_id=digit * 8 + JOB_ID[8:])
+    assert jobs.get("7" * 8 + JOB_ID[8:]) is None
+
+
+def test_schema_sql_copies_what_the_store_compares(database: Path) -> None:
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA ignore_check_constraints = 1")
+        for number, nulls in enumerate([(), ("executed_at",), ("executed_at", "completed_at")]):
+            job = JOB | {"job_id": f"{number}\0|"} | dict.fromkeys(nulls)
+            marks = ", ".join("?" * len(job))
+            connection.execute(
+                f"INSERT INTO bulk_action_jobs ({', '.join(job)}) VALUES ({marks})",  # noqa: S608 (names of columns)
+                list(job.values()),
+            )
+        sound = f"SELECT row_copy = {store._COPY} FROM bulk_action_jobs"  # noqa: S608 (constants)
+        assert connection.execute(sound).fetchall() == [(1,)] * 3
 
 
 def test_a_fault_is_a_store_error_until_the_file_is_repaired(
