@@ -89,8 +89,12 @@ class _Flask(Flask):
         """Return what finds a request's route: no route, and no URL here, depends on the host."""
         if request is None or self.config["TRUSTED_HOSTS"] is not None:
             return super().create_url_adapter(request)
-        script, path = request.root_path, request.path
-        return _Routes(self.url_map, "", script, "", request.scheme, path, request.method)
+        script, path, method = request.root_path, request.path, request.method
+        if (
+            request.environ["REQUEST_METHOD"] != method
+        ):  # methods are case-sensitive (RFC 9110, 9.1)
+            method = "-"
+        return _Routes(self.url_map, "", script, "", request.scheme, path, method)
 
     def ensure_sync(self, func: _Function) -> _Function:
         """Return the function as it is: none here is a coroutine, and to look costs time."""

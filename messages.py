@@ -1,9 +1,9 @@
 """HTTP messages (RFC 9110, 6): a request with an id, and a response that goes out as it is."""
 
 import re
+import secrets
 import time
 from collections.abc import Iterable
-from random import getrandbits
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
@@ -20,8 +20,7 @@ class Request(flask.Request):
     """A request with an id, and the time when it came.
 
     `id` is the client's own X-Request-Id where it is fit for a header and a log line, else a new
-    one: 32 hexadecimal digits, unlikely to come twice, but no secret. `started` is of
-    `time.perf_counter_ns`.
+    one: 32 hexadecimal digits. `started` is of `time.perf_counter_ns`.
     """
 
     def __init__(self, environ: "WSGIEnvironment", *args: Any, **kwargs: Any) -> None:
@@ -29,7 +28,7 @@ class Request(flask.Request):
         self.started = time.perf_counter_ns()
         self.id: str = environ.get("HTTP_X_REQUEST_ID", "")
         if not _REQUEST_ID.fullmatch(self.id):
-            self.id = f"{getrandbits(128):032x}"  # no secret  # nosec B311
+            self.id = secrets.token_hex(16)
 
     @property
     def instance(self) -> str:

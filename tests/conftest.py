@@ -3,6 +3,7 @@ import os
 import shutil
 import sqlite3
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from importlib import import_module
@@ -10,11 +11,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from faults import FAULTS, Fault
 from flask import Flask
 from flask.testing import FlaskClient
-from serving import ROOT
+from serving import ROOT, recommended
+from stage import Stage, write
 from werkzeug.test import TestResponse
 
 import store
@@ -51,7 +54,8 @@ NEEDS = {
     "browser": DEV and shutil.which("chromium"),
     "shell": all(map(shutil.which, ("make", "curl", "sqlite3", "sha256sum"))),
 }
-collect_ignore = [] if "CI" in os.environ else [name for name, met in NEEDS.items() if not met]
+collect_ignore = ["torture"]  # runs when it is asked for
+collect_ignore += [] if "CI" in os.environ else [name for name, met in NEEDS.items() if not met]
 
 Plant = Callable[..., None]
 Get = Callable[..., TestResponse]
@@ -63,6 +67,10 @@ def url(job_id: str = JOB_ID) -> str:
 
 def line(token: str, name: str = "tester", expires: str = "") -> str:
     return f"{hashlib.sha256(token.encode()).hexdigest()} {name} {expires}\n"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--seconds", type=int, default=60, help="how long each torture takes")
 
 
 @pytest.fixture(autouse=True)
@@ -173,3 +181,45 @@ def make_demo(
 @pytest.fixture
 def demo_client(make_demo: Callable[..., Flask]) -> FlaskClient:
     return make_demo().test_client()
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    """Yield a stage whose server may do what the modes of files allow, even where it is root."""
+    path, tokens = tmp_path / "jobs.db", tmp_path / "tokens"
+    store.create(path)
+    write(path, 1)
+    tokens.write_text(line(TOKEN))
+    prefix = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if not os.getuid() else ()
+    with recommended(path, tokens, *prefix) as server:
+        stage = Stage(tmp_path, server, TOKEN)
+        assert stage.ask(0) == 200
+        before = stage.processes()
+        yield stage
+        stage.hang_up()
+        assert stage.processes() == before, "the server did not survive"
+
+
+@pytest.fixture
+def ticks(
+    capfd: pytest.CaptureFixture[str], request: pytest.FixtureRequest
+) -> Callable[[], Iterator[float]]:
+    """Yield the seconds gone by until the time is over, with a line of progress on a terminal."""
+    seconds: int = request.config.getoption("--seconds")
+
+    def ticks() -> Iterator[float]:
+        with (
+            capfd.disabled(),
+            click.progressbar(
+                length=seconds,
+                label=request.node.name,
+                file=sys.stderr,
+                hidden=not sys.stderr.isatty(),
+            ) as bar,
+        ):
+            start = time.monotonic()
+            while (now := time.monotonic() - start) < seconds:
+                yield now
+                bar.update(int(now) - bar.pos)
+
+    return ticks

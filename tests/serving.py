@@ -1,6 +1,7 @@
 """The service as its user runs it: a process of its own."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -32,6 +33,10 @@ class Server:
             start_new_session=True,
         )
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def wait(self) -> int:
         """Return the exit status, when the process has ended by itself."""
         return self._process.wait(20)
@@ -61,6 +66,22 @@ class Server:
             self._process.wait(20)
         self.wait_for_port(listens=False)  # its child may outlive a shell
         self._log.close()
+
+
+@contextmanager
+def recommended(database: Path, tokens_file: Path, *prefix: str) -> Iterator[Server]:
+    """Yield the server that the README recommends, started as it says, once it listens."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+    (line,) = re.findall("^granian (.*)", readme, re.MULTILINE)
+    port = free_port()
+    command = (*prefix, sys.executable, "-m", "granian", *line.split(), "--port", str(port))
+    settings = {"FLASK_DATABASE": database, "FLASK_TOKENS_FILE": tokens_file}
+    server = Server(*command, port=port, **settings)
+    try:
+        server.wait_for_port()
+        yield server
+    finally:
+        server.stop()
 
 
 def free_port() -> int:

@@ -175,7 +175,8 @@ def test_an_unknown_path_is_a_404_and_no_redirect(
 
 
 @pytest.mark.parametrize(
-    "method", ["POST", "PUT", "PATCH", "DELETE", "TRACE", "OPTIONS", "CONNECT", "BREW"]
+    "method",
+    ["POST", "PUT", "PATCH", "DELETE", "TRACE", "OPTIONS", "CONNECT", "BREW", "get", "Head"],
 )
 def test_another_method_is_a_405_that_says_which_are_allowed(
     client: FlaskClient, method: str

@@ -1,8 +1,6 @@
 """The server that the README recommends, started as it says."""
 
-import re
 import sqlite3
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -11,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import TOKEN, Plant, url
-from serving import ROOT, Server, free_port, talk
+from serving import Server, recommended, talk
 
 REQUEST = (
     f"GET {url()} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
@@ -22,20 +20,8 @@ REQUEST = (
 @pytest.fixture
 def server(database: Path, tokens_file: Path, plant: Plant) -> Iterator[Server]:
     plant()
-    readme = (ROOT / "README.md").read_text("utf-8")
-    (command,) = re.findall("^granian .*", readme, re.MULTILINE)
-    port = free_port()
-    server = Server(
-        "sh",
-        "-c",
-        f"exec {Path(sys.executable).parent}/{command} --port {port}",
-        port=port,
-        FLASK_DATABASE=database,
-        FLASK_TOKENS_FILE=tokens_file,
-    )
-    server.wait_for_port()
-    yield server
-    server.stop()
+    with recommended(database, tokens_file) as server:
+        yield server
 
 
 def test_it_serves(server: Server) -> None:

@@ -1,0 +1,138 @@
+"""What no client would send, in every part of a request: no answer leaves the contract."""
+
+import logging
+import re
+from collections.abc import Iterator
+
+import pytest
+from checking import CheckedClient
+from conftest import JOB, JOB_ID, TOKEN, line, url
+from flask import Flask
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from werkzeug.test import TestResponse
+
+import store
+from app import create_app
+
+# A server passes any bytes on, as Latin-1 (PEP 3333); pieces of what is right are nearly right.
+BYTES = st.text(st.characters(max_codepoint=255), max_size=40)
+PIECES = [
+    *(
+        "Bearer",
+        "bearer ",
+        "Basic ",
+        TOKEN,
+        TOKEN[:-1],
+        "W/",
+        '"',
+        ",",
+        "=",
+        " ",
+        "\t",
+        "\r\n",
+        "\0",
+    ),
+    *("/", "//", "/..", "/.", "%2f", "%", "?", "#", "\xff", "\xc3\xa4", JOB_ID, JOB_ID.upper()),
+    *(url(), url(""), "/docs", "/docs/", "/openapi.yaml", "/healthz", "*", "x" * 128, "urn:uuid:"),
+]
+ANY = BYTES | st.lists(st.sampled_from(PIECES), max_size=6).map("".join)
+METHOD = st.sampled_from(["GET", "HEAD", "POST", "OPTIONS", "TRACE", "get", "GET "]) | BYTES
+BEARER = f"Bearer {TOKEN}"
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
+    folder = tmp_path_factory.mktemp("hostile")
+    store.create(folder / "jobs.db")
+    with store.writing(folder / "jobs.db") as writer:
+        writer.put(JOB)
+    folder.joinpath("tokens").write_text(line(TOKEN))
+    app = create_app({"DATABASE": folder / "jobs.db", "TOKENS_FILE": folder / "tokens"})
+    app.test_client_class = CheckedClient
+    yield app
+    app.extensions["bulk_action_jobs"].close()
+
+
+@pytest.fixture(scope="module")
+def messages() -> Iterator[list[str]]:
+    """Return what is logged, from INFO on."""
+    kept: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: kept.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("bulk_action_jobs")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    yield kept
+    logger.removeHandler(handler)
+    logger.setLevel(logging.NOTSET)
+
+
+def ask(service: Flask, method: str = "GET", path: str = url(), **environ: str) -> TestResponse:
+    parts = {"REQUEST_METHOD": method, "PATH_INFO": path, **environ}
+    with service.test_client() as client:
+        return client.open("/", method=method, environ_overrides=parts)
+
+
+lenient = settings(
+    deadline=None, suppress_health_check=list(HealthCheck)
+)  # the machine may be busy
+
+
+@lenient
+@given(METHOD, ANY, ANY, ANY, ANY, ANY)
+def test_any_request_is_answered_as_the_contract_says(
+    service: Flask,
+    messages: list[str],
+    method: str,
+    path: str,
+    query: str,
+    authorization: str,
+    request_id: str,
+    condition: str,
+) -> None:
+    messages.clear()
+    response = ask(
+        service,
+        method,
+        path,
+        QUERY_STRING=query,
+        HTTP_AUTHORIZATION=authorization,
+        HTTP_X_REQUEST_ID=request_id,
+        HTTP_IF_NONE_MATCH=condition,
+        HTTP_HOST=query,
+    )
+    assert response.status_code in {200, 302, 304, 401, 404, 405}
+    assert re.fullmatch("[A-Za-z0-9._-]{1,128}", response.headers["X-Request-Id"])
+    if method not in ("GET", "HEAD"):
+        assert response.status_code in {404, 405}
+    if '"job_id": "' in response.text:
+        assert TOKEN in authorization
+    (message,) = messages
+    assert re.fullmatch("[!-~]+ (-|tester) [!-~]* [!-~]* [0-9]{3} [0-9]+", message)
+    response.close()
+
+
+@lenient
+@given(ANY)
+def test_no_one_comes_in_without_the_token(service: Flask, authorization: str) -> None:
+    status = ask(service, HTTP_AUTHORIZATION=authorization).status_code
+    scheme, _, token = authorization.partition(" ")
+    is_right = scheme.lower() == "bearer" and token.strip() == TOKEN
+    assert status == (200 if is_right else 401)
+
+
+@lenient
+@given(ANY.filter(lambda text: "/" not in text and text))
+def test_only_a_known_id_names_a_job(service: Flask, job_id: str) -> None:
+    response = ask(service, path=url(job_id), HTTP_AUTHORIZATION=BEARER)
+    assert response.status_code == (200 if job_id.lower() == JOB_ID else 404)
+
+
+@lenient
+@given(st.lists(st.sampled_from(["{}", "W/{}", '"a"', 'W/"a,b"', '""', '"{}"']), min_size=1))
+def test_a_list_of_etags_is_met_by_any_of_them(service: Flask, tags: list[str]) -> None:
+    etag = ask(service, HTTP_AUTHORIZATION=BEARER).headers["ETag"]
+    condition = ", ".join(tags).replace("{}", etag)
+    status = ask(service, HTTP_AUTHORIZATION=BEARER, HTTP_IF_NONE_MATCH=condition).status_code
+    assert status == (304 if {"{}", "W/{}"} & set(tags) else 200)

@@ -1,0 +1,202 @@
+"""The service under load, on the recommended server, while things go wrong.
+
+Every state of the jobs has a number, and every member of a job tells of it. So each answer can be
+checked: it is whole, it was committed, and it is no older than the last commit before the request.
+"""
+
+import http.client
+import json
+import shutil
+import sqlite3
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from serving import Server
+
+import store
+
+JOBS = 20
+UNCOMMITTED = 10**9
+
+
+def job_id(index: int) -> str:
+    return f"{index:08x}-0000-4000-8000-{index:012x}"
+
+
+def job(index: int, number: int) -> dict[str, Any]:
+    """Return a job as it is in the state of that number."""
+    time_of_day = f"{number // 3600 % 24:02}:{number // 60 % 60:02}:{number % 60:02}"
+    return {
+        "job_id": job_id(index),
+        "criteria_json": json.dumps({"state": number, "job": index}),
+        "action_type": f"type {number}",
+        "action_duration": number,
+        "action_reason": f"state {number} " * 20,
+        "scheduled_at": f"2026-05-16T{time_of_day}Z",
+        "executed_at": f"2026-05-17T{time_of_day}Z",
+        "max_limit": number + 1,
+        "preview_count": number + 2,
+        "affected_count": number,
+        "status": "running",
+        "progress_percent": number % 100,
+        "created_by": f"writer of {number}",
+        "created_at": f"2026-05-18T{time_of_day}.000000001Z",
+        "updated_at": f"2026-05-19T{time_of_day}+02:00",
+    }
+
+
+def write(path: Path, number: int) -> None:
+    """Commit the state of that number."""
+    with closing(sqlite3.connect(path, timeout=10)) as connection, connection:
+        put(connection, number)
+
+
+def put(connection: sqlite3.Connection, number: int) -> None:
+    """Write the state of that number, uncommitted."""
+    marks = ", ".join(f":{name}" for name in store.COLUMNS)
+    connection.executemany(
+        f"INSERT OR REPLACE INTO bulk_action_jobs ({', '.join(store.COLUMNS)}) VALUES ({marks})",  # noqa: S608 (constants)
+        [{"completed_at": None, **job(index, number)} for index in range(JOBS)],
+    )
+
+
+class Stage:
+    """A database, a server of it, and clients that ask without end."""
+
+    def __init__(self, folder: Path, server: Server, token: str) -> None:
+        self.path = folder / "jobs.db"
+        self.tokens = folder / "tokens"
+        self.server = server
+        self.bearer = {"Authorization": f"Bearer {token}"}
+        self.committed = 1  # the last state that a request must see
+        self.begun = 1  # the last that it may see
+        self.statuses: Counter[int] = Counter()
+        self.wrong: list[str] = []
+        self.times: list[float] = []
+        self._local = threading.local()
+
+    def ask(self, index: int) -> int:
+        """Ask for a job, note what is wrong with the answer, and return its status."""
+        floor = self.committed
+        start = time.perf_counter()
+        try:
+            status, headers, body = self._talk("GET", f"/api/actions/bulk/jobs/{job_id(index)}")
+        except (OSError, http.client.HTTPException) as error:
+            self._local.connection = None
+            self.wrong.append(f"no answer: {error!r}")
+            return 0
+        self.times.append(time.perf_counter() - start)
+        self.statuses[status] += 1
+        if status == 200:
+            got = json.loads(body)
+            number = got.get("affected_count")
+            if got != job(index, number) or not floor <= number <= self.begun:
+                self.wrong.append(f"{floor} to {self.begun}: {body!r}")
+        elif json.loads(body)["status"] != status or "problem+json" not in headers["Content-Type"]:
+            self.wrong.append(f"{status}: {body!r}")
+        return status
+
+    def _talk(self, method: str, path: str) -> tuple[int, http.client.HTTPMessage, bytes]:
+        connection = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=20)
+            self._local.connection = connection
+        connection.request(method, path, headers=self.bearer)
+        response = connection.getresponse()
+        return response.status, response.headers, response.read()
+
+    def hang_up(self) -> None:
+        if connection := getattr(self._local, "connection", None):
+            connection.close()
+            self._local.connection = None
+
+    @contextmanager
+    def load(self, clients: int = 4) -> Iterator[None]:
+        """Let clients ask while the block runs."""
+        done = threading.Event()
+
+        def poll(client: int) -> None:
+            index = client
+            while not done.is_set():
+                self.ask(index % JOBS)
+                index += 7
+            self.hang_up()
+
+        threads = [threading.Thread(target=poll, args=(client,)) for client in range(clients)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            for thread in threads:
+                thread.join()
+
+    def commit(self) -> None:
+        """Commit the next state."""
+        self.begun += 1
+        write(self.path, self.begun)
+        self.committed = self.begun
+
+    def replace(self) -> None:
+        """Put a new file with the next state in the place of the old one."""
+        new = self.path.with_name("new.db")
+        with suppress(FileNotFoundError):
+            new.unlink()
+        store.create(new)
+        self.begun += 1
+        write(new, self.begun)
+        new.replace(self.path)
+        self.committed = self.begun
+
+    def replace_with_rollback_journal(self) -> None:
+        """Put a file in its place that keeps no -wal, as some producers' do."""
+        self.settle()
+        new = self.path.with_name("new.db")
+        shutil.copy(self.path, new)
+        with closing(sqlite3.connect(new)) as connection:
+            connection.execute("PRAGMA journal_mode = DELETE")
+        new.replace(self.path)
+
+    def settle(self) -> None:
+        """Bring all that was committed into the one file."""
+        with closing(sqlite3.connect(self.path, timeout=10)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def save(self) -> Callable[[], object]:
+        """Return what puts the file back as it is now, by rename."""
+        self.settle()
+        saved = self.path.with_name("saved.db")
+        shutil.copy(self.path, saved)
+        return lambda: saved.replace(self.path)
+
+    def processes(self) -> list[int]:
+        """Return the server's processes."""
+        parent = self.server.pid
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        return [parent, *map(int, children)]
+
+    def descriptors(self) -> int:
+        """Return how many descriptors the server's processes have open, sockets aside."""
+        links = [link for pid in self.processes() for link in Path(f"/proc/{pid}/fd").iterdir()]
+        targets = []
+        for link in links:
+            with suppress(FileNotFoundError):
+                targets.append(str(link.readlink()))
+        return sum(not target.startswith("socket:") for target in targets)
+
+    def resident(self) -> int:
+        """Return the resident set of the server's processes, in KiB."""
+        pages = 0
+        for pid in self.processes():
+            pages += int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        return pages * 4
+
+    def assert_right(self) -> None:
+        """Fail where any answer was not as it should be."""
+        assert not self.wrong, self.wrong[:3]

@@ -1,0 +1,229 @@
+"""Each fault is injected for real, under load, and then repaired: docs/faults.md lists them."""
+
+import os
+import random
+import resource
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stage import Stage
+
+Ticks = Callable[[], Iterator[float]]
+
+
+def endure(stage: Stage, inject: Callable[[], object], repair: Callable[[], object]) -> set[int]:
+    """Inject a fault under load and repair it; return the statuses that came in between."""
+    with stage.load():
+        time.sleep(0.2)
+        stage.committed = stage.begun
+        inject()
+        time.sleep(0.05)  # what was asked before may be answered as before
+        stage.statuses.clear()
+        time.sleep(0.4)
+        during = set(stage.statuses)
+        repair()
+        assert stage.ask(3) == 200
+        time.sleep(0.05)
+        stage.statuses.clear()
+        time.sleep(0.2)
+        assert set(stage.statuses) == {200}
+    stage.commit()
+    assert stage.ask(3) == 200
+    stage.assert_right()
+    return during
+
+
+def remove_beside(path: Path) -> None:
+    """Remove what SQLite keeps beside the file."""
+    for name in ("-wal", "-shm"):
+        path.with_name(path.name + name).unlink(missing_ok=True)
+
+
+# name: what happens to the file, and the statuses that come of it
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+    remove_beside(path)
+
+
+def truncate(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2 - 100)
+
+
+def empty(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def overwrite(path: Path) -> None:
+    path.write_bytes(b"no database " * 5000)
+
+
+def make_folder(path: Path) -> None:
+    remove(path)
+    path.mkdir()
+
+
+def forbid(path: Path) -> None:
+    path.chmod(0)
+
+
+def forbid_folder(path: Path) -> None:
+    path.parent.chmod(0o600)
+
+
+FAULTS = [remove, truncate, empty, overwrite, make_folder, forbid, forbid_folder]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_of_the_file_is_a_500_for_as_long_as_it_lasts(
+    stage: Stage, fault: Callable[[Path], None]
+) -> None:
+    put_back = stage.save()
+
+    def repair() -> None:
+        stage.path.parent.chmod(0o700)
+        if stage.path.is_dir():
+            stage.path.rmdir()
+        put_back()
+
+    assert endure(stage, lambda: fault(stage.path), repair) == {500}
+
+
+def test_flipped_bytes_are_never_served(stage: Stage, ticks: Ticks) -> None:
+    generator = random.Random(7)  # noqa: S311 (no secret)
+    statuses = set()
+
+    def flip() -> None:
+        with stage.path.open("r+b") as file:
+            for _ in range(100):
+                at = generator.randrange(stage.path.stat().st_size)
+                file.seek(at)
+                (byte,) = file.read(1)
+                file.seek(at)
+                file.write(bytes([byte ^ generator.randrange(1, 256)]))
+
+    for _ in ticks():
+        statuses |= endure(stage, flip, stage.save())
+    assert statuses <= {200, 500}
+
+
+def test_a_file_replaced_again_and_again_is_the_new_one_at_once(stage: Stage, ticks: Ticks) -> None:
+    before = stage.descriptors()
+    count = 0
+    with stage.load():
+        for _ in ticks():
+            stage.replace()
+            count += 1
+    assert count > 20
+    assert set(stage.statuses) == {200}
+    stage.assert_right()
+    assert stage.descriptors() <= before + 30
+
+
+def test_a_replaced_file_that_others_write_to_at_once(stage: Stage, ticks: Ticks) -> None:
+    """With the -wal and -shm of the old file gone first, as schema.sql asks."""
+    with stage.load():
+        for _ in ticks():
+            stage.commit()
+            stage.settle()
+            remove_beside(stage.path)
+            stage.replace()
+            for _ in range(3):
+                stage.commit()
+    assert set(stage.statuses) == {200}
+    stage.assert_right()
+
+
+def test_a_lock_of_three_seconds(stage: Stage) -> None:
+    stage.replace_with_rollback_journal()
+    with closing(sqlite3.connect(stage.path)) as writer:
+
+        def wait() -> None:
+            time.sleep(2.6)
+            writer.rollback()
+
+        assert endure(stage, lambda: writer.execute("BEGIN EXCLUSIVE"), wait) <= {500}
+
+
+WRITER = """
+import sqlite3, sys, time
+sys.path[:0] = sys.argv[3:]
+from stage import UNCOMMITTED, put
+connection = sqlite3.connect(sys.argv[1])
+connection.execute("PRAGMA cache_size = 1")  # what is uncommitted spills into the file
+connection.execute("BEGIN IMMEDIATE")
+for number in range(int(sys.argv[2])):
+    put(connection, UNCOMMITTED + number)
+print("written", flush=True)
+connection.execute("COMMIT") if int(sys.argv[2]) > 1 else time.sleep(60)
+"""
+
+
+def start_writer(stage: Stage, rounds: int, **options: Any) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(stage.path), str(rounds), *sys.path],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+@pytest.mark.parametrize("journal", ["WAL", "DELETE"])
+def test_a_writer_that_is_killed_leaves_nothing_of_what_it_had_not_committed(
+    stage: Stage, journal: str
+) -> None:
+    if journal == "DELETE":
+        stage.replace_with_rollback_journal()
+    with start_writer(stage, 1) as writer:
+
+        def kill() -> None:
+            assert writer.stdout
+            assert writer.stdout.readline() == "written\n"
+            writer.send_signal(signal.SIGKILL)
+            writer.wait()
+
+        # A rollback journal is left: only who may write can roll it back.
+        during = endure(stage, kill, stage.commit)
+    assert during == ({200} if journal == "WAL" else {500})
+
+
+def test_a_writer_whose_disk_is_full_changes_nothing(stage: Stage) -> None:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    def write_too_much() -> None:
+        writer = start_writer(stage, 2, preexec_fn=limit)
+        _, errors = writer.communicate()
+        assert "sqlite3.OperationalError" in errors
+
+    assert endure(stage, write_too_much, lambda: None) == {200}
+
+
+TOKEN_FAULTS: dict[str, tuple[Callable[[Path], object], int]] = {
+    "removed": (Path.unlink, 500),
+    "emptied": (lambda path: path.write_text(""), 401),
+    "unreadable": (lambda path: path.chmod(0), 500),
+}
+
+
+@pytest.mark.parametrize("fault", TOKEN_FAULTS)
+def test_a_fault_of_the_token_file_lets_no_one_in(stage: Stage, fault: str) -> None:
+    text = stage.tokens.read_text()
+    do, status = TOKEN_FAULTS[fault]
+
+    def repair() -> None:
+        with suppress(FileNotFoundError):
+            stage.tokens.unlink()
+        stage.tokens.write_text(text)
+
+    assert endure(stage, lambda: do(stage.tokens), repair) == {status}
