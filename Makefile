@@ -1,6 +1,7 @@
 PYTHON ?= python3
+TORTURE_SECONDS ?= 60
 
-.PHONY: run test lint check bench pins
+.PHONY: run test lint check torture bench pins
 
 run: .venv/run ## set up, then serve on http://127.0.0.1:5000
 	.venv/bin/flask run
@@ -16,6 +17,9 @@ lint: .venv/dev ## set up, then lint and check the types
 
 check: lint test
 
+torture: .venv/torture ## set up, then serve under faults and load, for TORTURE_SECONDS a test
+	.venv/bin/pytest tests/torture --seconds $(TORTURE_SECONDS)
+
 bench: .venv/bench ## set up, then measure, into benchmarks/RESULTS.md
 	.venv/bin/python benchmarks/run.py
 
@@ -24,6 +28,9 @@ pins: .venv/dev ## renew the pinned requirements
 		.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 			--custom-compile-command "make pins" --output-file $$name.txt $$name.in || exit; \
 	done
+	.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+		--no-deps --prerelease allow --custom-compile-command "make pins" \
+		--output-file tests/torture/requirements.txt tests/torture/requirements.in
 
 # The files named in .venv say what was installed there, and when.
 .venv/made:
@@ -37,6 +44,10 @@ pins: .venv/dev ## renew the pinned requirements
 
 .venv/dev: requirements-dev.txt | .venv/made
 	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+.venv/torture: .venv/dev tests/torture/requirements.txt
+	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps -r tests/torture/requirements.txt
 	@touch $@
 
 .venv/bench: benchmarks/requirements.txt | .venv/made

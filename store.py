@@ -67,6 +67,19 @@ _MOST_IDLE = 8  # connections
 _MOST_MADE = 1000  # jobs
 _LONGEST_MADE = 4096  # characters of a job's text
 
+_NO_FOLDER = (
+    "SQLite keeps a -wal and a -shm file beside a database in WAL mode, and may not write in its "
+    "folder: give the service that permission, or set PRAGMA journal_mode = DELETE"
+)
+_REASONS = {  # where SQLite says no more than "attempt to write a readonly database"
+    "SQLITE_READONLY_DIRECTORY": _NO_FOLDER,
+    "SQLITE_READONLY_CANTINIT": _NO_FOLDER,
+    "SQLITE_READONLY_RECOVERY": _NO_FOLDER,
+    "SQLITE_READONLY_ROLLBACK": (
+        "a writer was cut off: a program that may write must open it, to roll back what it left"
+    ),
+}
+
 # Device, inode, size, both times, and whether the -wal file is a leftover.
 _Identity = tuple[int, int, int, int, int, bool]
 _T = TypeVar("_T")
@@ -329,7 +342,8 @@ class JobStore:
         self._open.discard(reader)
 
     def _error(self, error: Exception) -> StoreError:
-        reason = getattr(error, "strerror", None) or error
+        known = _REASONS.get(getattr(error, "sqlite_errorname", ""))
+        reason = known or getattr(error, "strerror", None) or error
         return StoreError(f"cannot read {self.path}: {reason}")
 
     def _identity(self) -> _Identity:

@@ -3,7 +3,6 @@ import os
 import shutil
 import sqlite3
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from importlib import import_module
@@ -11,13 +10,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 from faults import FAULTS, Fault
 from flask import Flask
 from flask.testing import FlaskClient
-from serving import ROOT, recommended
-from stage import Stage, write
+from serving import ROOT
+from stage import stage, ticks  # noqa: F401 (fixtures)
 from werkzeug.test import TestResponse
 
 import store
@@ -181,45 +179,3 @@ def make_demo(
 @pytest.fixture
 def demo_client(make_demo: Callable[..., Flask]) -> FlaskClient:
     return make_demo().test_client()
-
-
-@pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    """Yield a stage whose server may do what the modes of files allow, even where it is root."""
-    path, tokens = tmp_path / "jobs.db", tmp_path / "tokens"
-    store.create(path)
-    write(path, 1)
-    tokens.write_text(line(TOKEN))
-    prefix = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if not os.getuid() else ()
-    with recommended(path, tokens, *prefix) as server:
-        stage = Stage(tmp_path, server, TOKEN)
-        assert stage.ask(0) == 200
-        before = stage.processes()
-        yield stage
-        stage.hang_up()
-        assert stage.processes() == before, "the server did not survive"
-
-
-@pytest.fixture
-def ticks(
-    capfd: pytest.CaptureFixture[str], request: pytest.FixtureRequest
-) -> Callable[[], Iterator[float]]:
-    """Yield the seconds gone by until the time is over, with a line of progress on a terminal."""
-    seconds: int = request.config.getoption("--seconds")
-
-    def ticks() -> Iterator[float]:
-        with (
-            capfd.disabled(),
-            click.progressbar(
-                length=seconds,
-                label=request.node.name,
-                file=sys.stderr,
-                hidden=not sys.stderr.isatty(),
-            ) as bar,
-        ):
-            start = time.monotonic()
-            while (now := time.monotonic() - start) < seconds:
-                yield now
-                bar.update(int(now) - bar.pos)
-
-    return ticks

@@ -8,6 +8,7 @@ import http.client
 import json
 import shutil
 import sqlite3
+import sys
 import threading
 import time
 from collections import Counter
@@ -16,7 +17,9 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from serving import Server
+import click
+import pytest
+from serving import HELD, Server, recommended
 
 import store
 
@@ -68,13 +71,14 @@ def put(connection: sqlite3.Connection, number: int) -> None:
 class Stage:
     """A database, a server of it, and clients that ask without end."""
 
-    def __init__(self, folder: Path, server: Server, token: str) -> None:
-        self.path = folder / "jobs.db"
-        self.tokens = folder / "tokens"
+    def __init__(self, path: Path, tokens: Path, server: Server, token: str) -> None:
+        self.path = path
+        self.tokens = tokens
         self.server = server
         self.bearer = {"Authorization": f"Bearer {token}"}
         self.committed = 1  # the last state that a request must see
         self.begun = 1  # the last that it may see
+        self.latest = 1  # the last that came
         self.statuses: Counter[int] = Counter()
         self.wrong: list[str] = []
         self.times: list[float] = []
@@ -95,6 +99,7 @@ class Stage:
         if status == 200:
             got = json.loads(body)
             number = got.get("affected_count")
+            self.latest = number
             if got != job(index, number) or not floor <= number <= self.begun:
                 self.wrong.append(f"{floor} to {self.begun}: {body!r}")
         elif json.loads(body)["status"] != status or "problem+json" not in headers["Content-Type"]:
@@ -200,3 +205,43 @@ class Stage:
     def assert_right(self) -> None:
         """Fail where any answer was not as it should be."""
         assert not self.wrong, self.wrong[:3]
+
+
+@pytest.fixture
+def stage(database: Path, tokens_file: Path) -> Iterator[Stage]:
+    """Yield a stage whose server may do what the modes of files allow, even where it is root."""
+    from conftest import TOKEN
+
+    write(database, 1)
+    with recommended(database, tokens_file, *HELD) as server:
+        stage = Stage(database, tokens_file, server, TOKEN)
+        assert stage.ask(0) == 200
+        before = stage.processes()
+        yield stage
+        stage.hang_up()
+        assert stage.processes() == before, "the server did not survive"
+
+
+@pytest.fixture
+def ticks(
+    capfd: pytest.CaptureFixture[str], request: pytest.FixtureRequest
+) -> Callable[[], Iterator[float]]:
+    """Yield the seconds gone by until the time is over, with a line of progress on a terminal."""
+    seconds: int = request.config.getoption("--seconds")
+
+    def ticks() -> Iterator[float]:
+        with (
+            capfd.disabled(),
+            click.progressbar(
+                length=seconds,
+                label=request.node.name,
+                file=sys.stderr,
+                hidden=not sys.stderr.isatty(),
+            ) as bar,
+        ):
+            start = time.monotonic()
+            while (now := time.monotonic() - start) < seconds:
+                yield now
+                bar.update(int(now) - bar.pos)
+
+    return ticks

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from conftest import JOB, JOB_ID, TOKEN, Plant, url
-from serving import FLASK, Server, free_port, serving, talk
+from faults import run
+from serving import FLASK, HELD, Server, free_port, serving, talk
 
 GET = f"GET {url()} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n".encode()
 BEARER = f"Authorization: Bearer {TOKEN}\r\n".encode()
@@ -69,6 +70,40 @@ def test_every_outcome_comes_over_the_wire(port: int, database: Path, tokens_fil
         assert str(fault).encode() not in body
         away.rename(fault)
         assert parse(talk(port, GET + BEARER + b"\r\n"))[0] == 200
+
+
+def test_nothing_is_written_where_nothing_may_be(
+    settings: dict[str, str | Path],
+) -> None:
+    database = Path(settings["FLASK_DATABASE"])
+    folder = database.parent
+    database.chmod(0o444)
+    folder.chmod(0o555)
+    try:
+        refused = Server(*HELD, *FLASK, "run", port=free_port(), **settings)
+        assert refused.wait() == 1
+        output = refused.output()
+        refused.stop()
+        assert output.startswith(f"Error: cannot read {database}: SQLite keeps a -wal and a -shm ")
+        assert output.count("\n") == 1
+
+        database.chmod(0o644)
+        folder.chmod(0o755)
+        run("PRAGMA journal_mode = DELETE")(database)
+        database.chmod(0o444)
+        folder.chmod(0o555)
+        before = database.stat(), sorted(folder.iterdir())
+        port = free_port()
+        server = Server(*HELD, *FLASK, "run", "--port", str(port), port=port, **settings)
+        server.wait_for_port()
+        for _ in range(3):
+            assert parse(talk(port, GET + BEARER + b"\r\n"))[0] == 200
+        server.stop()
+        after = database.stat(), sorted(folder.iterdir())
+        assert after[1] == before[1]
+        assert after[0].st_mtime_ns == before[0].st_mtime_ns
+    finally:
+        folder.chmod(0o755)
 
 
 @pytest.mark.parametrize("mode", [(), ("--debug",)], ids=["plain", "debug"])

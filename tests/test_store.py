@@ -1,4 +1,5 @@
 import os
+import shutil
 import sqlite3
 import threading
 import time
@@ -550,6 +551,26 @@ def test_a_fault_is_a_store_error_until_the_file_is_repaired(
     store.create(database)
     plant()
     assert jobs.get(JOB_ID) == JOB
+
+
+def test_a_writer_that_was_cut_off_is_a_store_error_until_one_rolls_back(
+    jobs: JobStore, database: Path, tmp_path: Path
+) -> None:
+    run("PRAGMA journal_mode = DELETE")(database)
+    copy = tmp_path / "copy.db"
+    with closing(sqlite3.connect(database)) as writer:
+        writer.execute("PRAGMA cache_size = 1")
+        writer.execute("BEGIN IMMEDIATE")
+        writer.execute("CREATE TABLE large AS SELECT zeroblob(100000)")
+        writer.execute("UPDATE bulk_action_jobs SET status = 'uncommitted'")
+        shutil.copy(database, copy)
+        shutil.copy(f"{database}-journal", f"{copy}-journal")
+    copied = JobStore(copy)
+    with pytest.raises(StoreError, match="a writer was cut off: a program that may write must"):
+        copied.get(JOB_ID)
+    run("SELECT count(*) FROM bulk_action_jobs")(copy)
+    assert copied.get(JOB_ID) == JOB
+    copied.close()
 
 
 def test_a_lock_that_stays_is_a_store_error_after_a_second(jobs: JobStore, database: Path) -> None:
