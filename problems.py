@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from functools import lru_cache
 from http import HTTPStatus
+from types import MappingProxyType
 from urllib.parse import quote
 
 from flask import current_app
@@ -56,8 +57,8 @@ def problem_response(error: Exception) -> Response:
         error.valid_methods = sorted(error.valid_methods or ())
     status = error.code or 500
     details = error.details if isinstance(error, Problem) else ()
-    members = _envelope(status, error.description or "", details)
-    members = members | {"instance": request.instance, "requestId": request.id}
+    envelope = _envelope(status, error.description or "", details)
+    members = envelope | {"instance": request.instance, "requestId": request.id}
     body = f"{to_json(members)}\n".encode()
     headers = (
         ("Content-Type", "application/problem+json"),
@@ -72,7 +73,9 @@ def problem_response(error: Exception) -> Response:
 
 
 @lru_cache(maxsize=64)
-def _envelope(status: int, detail: str, details: tuple[tuple[str, str], ...]) -> dict[str, object]:
+def _envelope(
+    status: int, detail: str, details: tuple[tuple[str, str], ...]
+) -> MappingProxyType[str, object]:
     """Return the members of a problem, each in its place: those of the request still empty."""
     problem: dict[str, object] = {
         "type": "about:blank",
@@ -85,5 +88,4 @@ def _envelope(status: int, detail: str, details: tuple[tuple[str, str], ...]) ->
     }
     if details:
         problem["details"] = dict(details)
-    members: dict[str, object] = _SCHEMA.dump(problem)
-    return members
+    return MappingProxyType(_SCHEMA.dump(problem))  # all requests share it

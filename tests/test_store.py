@@ -357,6 +357,18 @@ def test_nothing_is_made_of_an_unknown_job(jobs: JobStore) -> None:
     assert jobs.cached("00000000-0000-4000-8000-000000000000", count_of) is None
 
 
+def test_that_there_is_no_such_job_is_kept_until_a_commit(
+    jobs: JobStore, plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = "7" + JOB_ID[1:]
+    assert jobs.cached(other, count_of) is None
+    with monkeypatch.context() as patch:
+        patch.setattr(store._Reader, "find", None)
+        assert jobs.cached(other, count_of) is None
+    plant(job_id=other)
+    assert jobs.cached(other, count_of) == [JOB["affected_count"]]
+
+
 def test_what_was_made_is_not_kept_past_a_replacement(
     jobs: JobStore, database: Path, plant: Plant
 ) -> None:
