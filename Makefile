@@ -19,6 +19,7 @@ check: lint test
 
 torture: .venv/torture ## set up, then serve under faults and load, for TORTURE_SECONDS a test
 	.venv/bin/pytest tests/torture --seconds $(TORTURE_SECONDS)
+	EXAMPLES=$$(( $(TORTURE_SECONDS) * 30 )) .venv/bin/pytest tests/contract/test_hostile.py tests/contract/test_rows.py
 
 bench: .venv/bench ## set up, then measure, into benchmarks/RESULTS.md
 	.venv/bin/python benchmarks/run.py

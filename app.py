@@ -108,6 +108,9 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     `DATABASE`, the path of the SQLite file, and `TOKENS_FILE`, the path of the token file. Without
     a `DATABASE` it serves the demo.
 
+    While the `flask` command looks for its commands, the application has those alone: no routes,
+    and no store.
+
     Raises `click.ClickException`, one line that says how to mend it, when the service cannot
     answer with what it was given.
     """
@@ -130,6 +133,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     @login_required
     def get_bulk_action_job(id: str) -> Response:  # noqa: A002 (the documented name)
         if not is_uuid(id):
+            # Returned, not raised: Flask's way to an error handler costs time.
             detail = "The id is not a UUID in its 8-4-4-4-12 form, so it names no job."
             return problem_response(Problem(404, detail, details={"id": detail}))
         job = store.cached(id, _represent)

@@ -110,8 +110,9 @@ class TokenFile:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
-            raise TokensError(f"cannot read {self.path}: {error.strerror}") from error
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+            reason = getattr(error, "strerror", None) or error
+            raise TokensError(f"cannot read {self.path}: {reason}") from error
 
     def check(self) -> None:
         """Raise `TokensError` unless the file has a token and every line of it is well-formed."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
 import flask
-from werkzeug.datastructures import Headers
+from werkzeug.datastructures import Authorization, Headers
+from werkzeug.utils import cached_property
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -29,6 +30,18 @@ class Request(flask.Request):
         self.id: str = environ.get("HTTP_X_REQUEST_ID", "")
         if not _REQUEST_ID.fullmatch(self.id):
             self.id = secrets.token_hex(16)
+
+    @cached_property
+    def authorization(self) -> Authorization | None:
+        """Return the scheme and the token of Authorization (RFC 9110, 11.6.2), None without it.
+
+        Werkzeug would decode the credentials of other schemes, and fail on some.
+        """
+        header = self.environ.get("HTTP_AUTHORIZATION")
+        if not header:
+            return None
+        scheme, _, token = header.partition(" ")
+        return Authorization(scheme.lower(), token=token.strip(" \t"))
 
     @property
     def instance(self) -> str:

@@ -16,10 +16,10 @@ _SCHEMA = ProblemSchema()
 
 
 class Problem(HTTPException):
-    """Raised when a request ends in an error of the documentation.
+    """A request's end in an error of the documentation.
 
-    `status` is the HTTP status code, `detail` a sentence for people, `details` what is wrong with
-    each member at fault, by its name; `headers` go out with the answer.
+    Takes `status`, the HTTP status code, `detail`, a sentence for people, `details`, what is wrong
+    with each member at fault, by its name, and `headers`, which go out with the answer.
     """
 
     def __init__(

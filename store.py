@@ -36,25 +36,31 @@ COLUMNS = (
     "created_at",
     "updated_at",
 )
-_ROWS = f"SELECT {', '.join(COLUMNS)} FROM bulk_action_jobs"  # noqa: S608 (constants)  # nosec B608
-# One row: a job's, or where there is none, NULLs; at its end, whether it is as SQLite wrote it.
-_SELECT = f"""{_ROWS.replace(" FROM", ", {} FROM")} WHERE job_id = ? UNION ALL
-    SELECT {", ".join(["NULL"] * len(COLUMNS))}, {{}} LIMIT 1"""
+_NAMES = ", ".join(COLUMNS)
+_ROWS = f"SELECT {_NAMES} FROM bulk_action_jobs"  # noqa: S608 (constants)  # nosec B608
 # schema.sql has SQLite write each row twice. Damage to the index hides a row: then an id beside
 # the one that was asked for is not that of its row.
 _COPY = " || '|' || ".join(f"ifnull({name}, '')" for name in COLUMNS)
 _HIDDEN = """0 IN (
     (SELECT substr(row_copy, 1, 36) = job_id FROM bulk_action_jobs
-        WHERE job_id < ? ORDER BY job_id DESC LIMIT 1),
+        WHERE job_id < :id ORDER BY job_id DESC LIMIT 1),
     (SELECT substr(row_copy, 1, 36) = job_id FROM bulk_action_jobs
-        WHERE job_id > ? ORDER BY job_id LIMIT 1)
+        WHERE job_id > :id ORDER BY job_id LIMIT 1)
 )"""
-_SELECT_SOUND = _SELECT.format(f"row_copy = {_COPY}", f"{_HIDDEN} IS NOT 1")
-_SELECT_ANY = _SELECT.format("1", "? IS ?")  # from a table of another make
+
+
+def _select(is_sound: str, is_absent: str) -> str:
+    """Return the query of one row, NULLs where there is none; whether that holds comes last."""
+    return f"""SELECT {_NAMES}, {is_sound} FROM bulk_action_jobs WHERE job_id = :id UNION ALL
+        SELECT {"NULL, " * len(COLUMNS)} {is_absent} LIMIT 1"""  # noqa: S608 (constants)  # nosec B608
+
+
+_SELECT_SOUND = _select(f"row_copy = {_COPY}", f"{_HIDDEN} IS NOT 1")
+_SELECT_ANY = _select("1", "1")  # where there are no copies
 _COUNT_COPIES = "SELECT count(*) FROM pragma_table_xinfo('bulk_action_jobs') WHERE hidden"
-# julianday() puts times of any offset in order; it knows no lower-case T.
+# julianday() puts times of most offsets in order, to the millisecond; it knows no lower-case T.
 _NEWEST = f"""{_ROWS} WHERE :status IS NULL OR status = :status
-    ORDER BY julianday(upper(updated_at)) DESC, job_id LIMIT :limit"""
+    ORDER BY julianday(upper(updated_at)) DESC, updated_at DESC, job_id LIMIT :limit"""
 _PUT = f"INSERT OR REPLACE INTO bulk_action_jobs ({', '.join(COLUMNS)}) VALUES (:{', :'.join(COLUMNS)})"  # noqa: E501, S608
 _UPDATE = """UPDATE bulk_action_jobs SET status = :status, executed_at = :executed_at,
     completed_at = :completed_at, affected_count = :affected_count,
@@ -107,11 +113,14 @@ class JobWriter:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        (self._last,) = connection.execute("SELECT max(rowid) FROM bulk_action_jobs").fetchone()
+        (self._last,) = connection.execute(
+            "SELECT ifnull(max(rowid), 0) FROM bulk_action_jobs"
+        ).fetchone()
 
     def put(self, job: Mapping[str, object]) -> bool:
         """Add a job, or replace the one with its id, and tell whether it replaced one.
 
+        `job` has the job's members by their names, those that are left out aside.
         Raises ValueError where this transaction has put that id before, and OverflowError where
         an integer is beyond SQLite's 64 bits.
         """
@@ -119,7 +128,7 @@ class JobWriter:
         row = self._connection.execute(
             "SELECT rowid FROM bulk_action_jobs WHERE job_id = ?", (job_id,)
         ).fetchone()
-        if row and row[0] > (self._last or 0):
+        if row and row[0] > self._last:
             raise ValueError("the same job_id came before")
         values = {**dict.fromkeys(COLUMNS), **job, "job_id": job_id}
         self._connection.execute(_PUT, values)
@@ -135,7 +144,8 @@ class JobWriter:
 def writing(path: Path) -> Iterator[JobWriter]:
     """Write to the file at `path`, all that the block does or, where it raises, nothing.
 
-    Raises `StoreError` when the file is missing, foreign, or locked for ten seconds.
+    Raises `StoreError` when the file is missing, foreign, full, or locked for ten seconds, or
+    refuses a job.
     """
     try:
         with closing(
@@ -180,13 +190,13 @@ class _Reader:
             (copies,) = self.connection.execute(_COUNT_COPIES).fetchone()
             self._select = _SELECT_SOUND if copies else _SELECT_ANY
         try:
-            row: tuple[object, ...] = next(self.connection.execute(self._select, (job_id,) * 3))
+            row: tuple[object, ...] = next(self.connection.execute(self._select, {"id": job_id}))
         except sqlite3.OperationalError as error:
             if hasattr(error, "sqlite_errorcode"):
                 raise
             # Python's own: text that is not UTF-8. To decode each text here costs more.
             self.connection.text_factory = _decode
-            row = next(self.connection.execute(self._select, (job_id,) * 3))
+            row = next(self.connection.execute(self._select, {"id": job_id}))
         if not row[-1]:
             raise sqlite3.DatabaseError("a row is damaged: it differs from its copy")
         return None if row[0] is None else row[:-1]
@@ -252,7 +262,10 @@ class JobStore:
     def _retry(
         self, job_id: str, made: dict[str, _Made] | None
     ) -> tuple[int, tuple[object, ...] | _Made | None]:
-        """Read, and once more where a replacement or a new -shm got in the way, but no lock."""
+        """Read; once more on an error of SQLite's other than a lock.
+
+        A replacement or a new -shm may have caused it.
+        """
         try:
             return self._read(job_id, made)
         except StoreError as error:
@@ -294,7 +307,7 @@ class JobStore:
             except BaseException:
                 self._close(reader)
                 raise
-        except (sqlite3.Error, OSError, ValueError) as error:
+        except (sqlite3.Error, OSError, ValueError) as error:  # ValueError: a NUL in the path
             self.close()
             raise self._error(error) from error
         if settled:
@@ -321,7 +334,7 @@ class JobStore:
                     yield _members(row)
             finally:
                 self._close(reader)
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, ValueError) as error:
             raise self._error(error) from error
 
     def check(self) -> None:

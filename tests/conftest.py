@@ -1,5 +1,6 @@
 import hashlib
 import os
+import re
 import shutil
 import sqlite3
 import sys
@@ -42,11 +43,12 @@ JOB: dict[str, Any] = {
 }
 TOKEN = "a-token-of-the-tests"
 
-# With the packages of requirements-dev.txt there is more to test, and each answer is checked;
-# with Chromium, the page too; with
-# a shell's tools, what the README says. Where CI is set, what is missing is a failure.
+# With the packages of requirements-dev.txt there is more to test, and each answer is checked; with
+# Chromium, the page too; with a shell's tools, what the README says. Where CI is set, what is
+# missing is a failure.
 DEV = find_spec("jsonschema_rs") is not None
 CLIENT = import_module("checking").CheckedClient if DEV else FlaskClient
+EXAMPLES = int(os.environ.get("EXAMPLES", "50"))  # that hypothesis tries
 NEEDS = {
     "contract": DEV,
     "browser": DEV and shutil.which("chromium"),
@@ -74,8 +76,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the settings of whoever runs the tests out of them."""
-    for name in ("APP", "DATABASE", "DEBUG", "RUN_PORT", "TOKENS_FILE"):
-        monkeypatch.delenv(f"FLASK_{name}", raising=False)
+    for name in ("FLASK_DATABASE", *filter(re.compile("FLASK_").match, list(os.environ))):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture

@@ -34,10 +34,7 @@ class Server:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
+        self.pid = self._process.pid
 
     def wait(self) -> int:
         """Return the exit status, when the process has ended by itself."""

@@ -81,20 +81,17 @@ class Stage:
         self.latest = 1  # the last that came
         self.statuses: Counter[int] = Counter()
         self.wrong: list[str] = []
-        self.times: list[float] = []
         self._local = threading.local()
 
     def ask(self, index: int) -> int:
         """Ask for a job, note what is wrong with the answer, and return its status."""
         floor = self.committed
-        start = time.perf_counter()
         try:
-            status, headers, body = self._talk("GET", f"/api/actions/bulk/jobs/{job_id(index)}")
+            status, headers, body = self._talk(f"/api/actions/bulk/jobs/{job_id(index)}")
         except (OSError, http.client.HTTPException) as error:
             self._local.connection = None
             self.wrong.append(f"no answer: {error!r}")
             return 0
-        self.times.append(time.perf_counter() - start)
         self.statuses[status] += 1
         if status == 200:
             got = json.loads(body)
@@ -106,12 +103,12 @@ class Stage:
             self.wrong.append(f"{status}: {body!r}")
         return status
 
-    def _talk(self, method: str, path: str) -> tuple[int, http.client.HTTPMessage, bytes]:
+    def _talk(self, path: str) -> tuple[int, http.client.HTTPMessage, bytes]:
         connection = getattr(self._local, "connection", None)
         if connection is None:
             connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=20)
             self._local.connection = connection
-        connection.request(method, path, headers=self.bearer)
+        connection.request("GET", path, headers=self.bearer)
         response = connection.getresponse()
         return response.status, response.headers, response.read()
 
@@ -209,8 +206,8 @@ class Stage:
 
 @pytest.fixture
 def stage(database: Path, tokens_file: Path) -> Iterator[Stage]:
-    """Yield a stage whose server may do what the modes of files allow, even where it is root."""
-    from conftest import TOKEN
+    """Yield a stage whose server may do no more than the modes of files allow, root or not."""
+    from conftest import TOKEN  # which imports this module
 
     write(database, 1)
     with recommended(database, tokens_file, *HELD) as server:

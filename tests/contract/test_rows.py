@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from checking import CheckedClient
-from conftest import JOB, JOB_ID, TOKEN, line, url
+from conftest import EXAMPLES, JOB, JOB_ID, TOKEN, line, url
 from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -96,7 +96,7 @@ def plant(path: Path, job: dict[str, Any]) -> None:
 def test_a_broken_member_is_a_500_whose_log_names_it(
     service: Flask, database: Path, caplog: pytest.LogCaptureFixture, member: str
 ) -> None:
-    @settings(deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
     @given(broken(member))
     def fail(value: Any) -> None:
         plant(database, JOB | {member: value})

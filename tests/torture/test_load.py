@@ -72,11 +72,11 @@ def crowd(port: int, begun: Number, committed: Number, done: Event, results: Any
     """Ask over all connections, in a process of its own; pass on how long each answer took."""
     times, wrong = [], ""
     with selectors.DefaultSelector() as selector:
-        for number in range(CLIENTS):
-            client = Client(port, number % JOBS)
-            selector.register(client.socket, selectors.EVENT_READ, client)
-            client.ask(committed.value)
         try:
+            for number in range(CLIENTS):
+                client = Client(port, number % JOBS)
+                selector.register(client.socket, selectors.EVENT_READ, client)
+                client.ask(committed.value)
             while not done.is_set():
                 ready = selector.select(timeout=20)
                 assert ready, "no answer for 20 seconds"
@@ -85,7 +85,7 @@ def crowd(port: int, begun: Number, committed: Number, done: Event, results: Any
                         times.append(time.perf_counter() - key.data.start)
                         key.data.check(begun.value)
                         key.data.ask(committed.value)
-        except (AssertionError, OSError, ValueError) as error:
+        except Exception as error:
             wrong = repr(error)
     results.put((times, wrong))
 
@@ -114,6 +114,7 @@ def test_under_load_nothing_fails_and_nothing_grows(
         process.join()
     assert not wrong
     assert writer.exitcode == 0
+    assert committed.value > 10
     half = len(resident) // 2
     first, last = max(resident[:half]), max(resident[half:])
     assert last <= first + 1024
@@ -126,11 +127,11 @@ def test_under_load_nothing_fails_and_nothing_grows(
         )
 
 
-def test_it_ends_within_five_seconds_and_answers_what_it_has_begun(
+def test_it_ends_within_five_seconds_and_cuts_no_answer_short(
     database: Path, tokens_file: Path, plant: Plant
 ) -> None:
     plant()
-    begun: list[bytes] = []
+    answers: list[bytes] = []
     whole: list[bytes] = []
     ending = threading.Event()
 
@@ -142,7 +143,7 @@ def test_it_ends_within_five_seconds_and_answers_what_it_has_begun(
                 answer = b""
             if ending.is_set() and not answer:
                 return
-            begun.append(answer)
+            answers.append(answer)
             if answer.startswith(b"HTTP/1.1 200 OK") and answer.endswith(b"}\n"):
                 whole.append(answer)
 
@@ -158,5 +159,5 @@ def test_it_ends_within_five_seconds_and_answers_what_it_has_begun(
         assert time.monotonic() - start < 5
         for thread in threads:
             thread.join()
-    assert len(begun) > 100
-    assert whole == begun
+    assert len(answers) > 100
+    assert whole == answers
