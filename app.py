@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
 import click
-from flask import Flask, Request, Response, g, redirect, request, url_for
+from flask import Flask, Request, Response, g, redirect, request
 from flask.cli import FlaskGroup
 from flask.sessions import NullSession, SessionInterface
 from flask_swagger_ui import get_swaggerui_blueprint
@@ -217,7 +217,7 @@ def _add_pages(app: Flask) -> None:
     def openapi_document() -> WerkzeugResponse:
         document = _OPENAPI.read_text("utf-8")
         if request.root_path:  # mounted there: its server is not the root of the host
-            server = json.dumps(quote(request.root_path))
+            server = json.dumps(current_request().reference(""))
             document = document.replace("- url: /\n", f"- url: {server}\n", 1)
         response = Response(document, mimetype="application/yaml")
         response.add_etag()
@@ -226,7 +226,7 @@ def _add_pages(app: Flask) -> None:
     @app.get("/")
     @app.get("/docs")
     def home() -> WerkzeugResponse:
-        return redirect(url_for("swagger_ui.show"))
+        return redirect(current_request().reference("/docs/"))
 
     docs = get_swaggerui_blueprint(**_DOCS)
     docs.after_request(_protect)
@@ -236,7 +236,8 @@ def _add_pages(app: Flask) -> None:
 def _protect(response: Response) -> Response:
     """Let a page run and load what is its own alone (Content Security Policy, level 3)."""
     if response.mimetype == "text/html":
-        scripts = re.findall("<script>(.+?)</script>", response.get_data(as_text=True), re.DOTALL)
+        text = "" if response.direct_passthrough else response.get_data(as_text=True)
+        scripts = re.findall("<script>(.+?)</script>", text, re.DOTALL)
         digests = (base64.b64encode(hashlib.sha256(script.encode()).digest()) for script in scripts)
         allowed = " ".join(f"'sha256-{digest.decode()}'" for digest in digests)
         response.headers["Content-Security-Policy"] = f"{_POLICY}; script-src 'self' {allowed}"

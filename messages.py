@@ -45,11 +45,16 @@ class Request(flask.Request):
 
     @property
     def instance(self) -> str:
-        """The path of the request, mount point included, as a URI reference (RFC 3986, 4.2).
+        """The path of the request, mount point included, as a URI reference."""
+        return self.reference(self.environ.get("PATH_INFO", ""))
 
-        Two slashes in front would name a host: a dot segment keeps them a path.
+    def reference(self, path: str) -> str:
+        """Return a path under the mount point as a URI reference (RFC 3986, 4.2).
+
+        `path` is as in PATH_INFO: bytes in Latin-1. Two slashes in front would name a host: a dot
+        segment keeps them a path.
         """
-        path = self.environ.get("SCRIPT_NAME", "") + self.environ.get("PATH_INFO", "")
+        path = self.environ.get("SCRIPT_NAME", "") + path
         quoted = quote(path, safe="/:@!$&'()*+,;=~", encoding="latin-1")
         return f"/.{quoted}" if quoted.startswith("//") else quoted
 

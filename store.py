@@ -57,7 +57,9 @@ def _select(is_sound: str, is_absent: str) -> str:
 
 _SELECT_SOUND = _select(f"row_copy = {_COPY}", f"{_HIDDEN} IS NOT 1")
 _SELECT_ANY = _select("1", "1")  # where there are no copies
-_COUNT_COPIES = "SELECT count(*) FROM pragma_table_xinfo('bulk_action_jobs') WHERE hidden"
+_COUNT_COPIES = (
+    "SELECT count(*) FROM pragma_table_xinfo('bulk_action_jobs') WHERE name = 'row_copy'"
+)
 # julianday() puts times of most offsets in order, to the millisecond; it knows no lower-case T.
 _NEWEST = f"""{_ROWS} WHERE :status IS NULL OR status = :status
     ORDER BY julianday(upper(updated_at)) DESC, updated_at DESC, job_id LIMIT :limit"""
@@ -70,6 +72,7 @@ _SCHEMA = Path(__file__).with_name("schema.sql")
 _LOCK_TIMEOUT = 1.0  # seconds that a read waits
 _WRITE_LOCK_TIMEOUT = 10.0  # seconds that a write waits for another to end
 _MOST_IDLE = 8  # connections
+_MOST_REPLACED = 100  # times while it is opened
 _MOST_MADE = 1000  # jobs
 _LONGEST_MADE = 4096  # characters of a job's text
 
@@ -168,15 +171,11 @@ class _Reader:
 
     __slots__ = ("_select", "connection", "data_version", "identity")
 
-    def __init__(self, identity: _Identity | None, connection: sqlite3.Connection) -> None:
+    def __init__(self, identity: _Identity, connection: sqlite3.Connection) -> None:
         self.identity = identity
         self.connection = connection
         self.data_version: int | None = None
         self._select: str | None = None
-
-    def is_of_another_file(self, identity: _Identity) -> bool:
-        """Tell whether it is to another file than that of `identity`, or may be."""
-        return self.identity is None or self.identity[:2] != identity[:2]
 
     def has_seen_all(self) -> bool:
         """Tell whether there was no commit since the last call."""
@@ -197,8 +196,9 @@ class _Reader:
             # Python's own: text that is not UTF-8. To decode each text here costs more.
             self.connection.text_factory = _decode
             row = next(self.connection.execute(self._select, {"id": job_id}))
-        if not row[-1]:
-            raise sqlite3.DatabaseError("a row is damaged: it differs from its copy")
+        # A damaged index leads to the row of another job, too, sound as it is.
+        if not row[-1] or (row[0] is not None and str(row[0]).lower() != job_id):
+            raise sqlite3.DatabaseError("a row is damaged: it differs from its copy, or its index")
         return None if row[0] is None else row[:-1]
 
 
@@ -223,7 +223,8 @@ class JobStore:
         self._open: set[_Reader] = set()  # the idle ones, and those in use
         self._opening = threading.Lock()
         self._seen: tuple[tuple[int, int] | None, tuple[int, ...] | None] = None, None
-        self._wal_inode: int | None = None  # of the -wal that the connections have open
+        # The inode of the -wal that connections have had open, and the file that it belongs to.
+        self._wal: tuple[int, tuple[int, int]] | None = None
         # What `cached` has made, each with the generation that it was read in. A generation ends
         # when a connection finds a commit, or is opened: it cannot tell what came before.
         self._made: dict[str, _Made] = {}
@@ -299,9 +300,8 @@ class JobStore:
                         found = None
                 found = found or reader.find(job_id)
                 if not settled:
-                    is_immutable = reader.identity and reader.identity[-1]
-                    if not is_immutable and (wal := self._stat_wal()):
-                        self._wal_inode = wal.st_ino
+                    if not reader.identity[-1] and (wal := self._stat_wal()):
+                        self._wal = wal.st_ino, reader.identity[:2]
                     # A generation begun, or a file opened, while another file took its place?
                     settled = self._identity() == reader.identity
             except BaseException:
@@ -371,9 +371,15 @@ class JobStore:
         if file != seen:
             if not stat.S_ISREG(status.st_mode):  # to open a FIFO would wait
                 raise OSError(errno.EINVAL, "Not a regular file")
-            # The -wal of the file before, not written since the rename, which sets st_ctime.
+            # The -wal of another file, not written since the rename, which sets st_ctime.
             wal = self._stat_wal()
-            left = wal and wal.st_ino == self._wal_inode and wal.st_mtime_ns <= status.st_ctime_ns
+            left = (
+                wal
+                and self._wal
+                and wal.st_ino == self._wal[0]
+                and file != self._wal[1]
+                and wal.st_mtime_ns <= status.st_ctime_ns
+            )
             leftover = _state(wal) if left else None
             self._seen = file, leftover
         is_leftover = leftover is not None and leftover == _state(self._stat_wal())
@@ -403,29 +409,41 @@ class JobStore:
         the first of them is closed: a writer would then truncate what is in use here (SIGBUS).
         """
         with self._opening:
-            identity = self._identity()
-            deadline = time.monotonic() + 2 * _LOCK_TIMEOUT
-            while any(reader.is_of_another_file(identity) for reader in self._open.copy()):
-                if reader := self._take(identity):
+            for _ in range(_MOST_REPLACED):
+                identity = self._identity()
+                self._wait_for_others(identity)
+                # SQLite would mix a leftover -wal into the file; an immutable file it reads alone.
+                options = "mode=ro&immutable=1" if identity[-1] else "mode=ro"
+                target = os.path.realpath(self._path)
+                connection = sqlite3.connect(
+                    f"{Path(target).as_uri()}?{options}",
+                    uri=True,
+                    timeout=_LOCK_TIMEOUT,
+                    check_same_thread=False,
+                )
+                # A link may have come to point elsewhere, and back, since the identity was taken.
+                status = os.stat(target)
+                if (status.st_dev, status.st_ino) == identity[:2]:
+                    reader = _Reader(identity, connection)
+                    self._open.add(reader)
                     return reader
-                if time.monotonic() > deadline:
-                    raise OSError(errno.EBUSY, "The file that it has replaced is still being read")
-                time.sleep(0.001)
-            # SQLite would mix a leftover -wal into the file; an immutable file it reads alone.
-            options = "mode=ro&immutable=1" if identity[-1] else "mode=ro"
-            target = os.path.realpath(self._path)
-            connection = sqlite3.connect(
-                f"{Path(target).as_uri()}?{options}",
-                uri=True,
-                timeout=_LOCK_TIMEOUT,
-                check_same_thread=False,
-            )
-            # A link may have come to point elsewhere, and back, since the identity was taken.
-            status = os.stat(target)
-            opened = (status.st_dev, status.st_ino) == identity[:2]
-            reader = _Reader(identity if opened else None, connection)
-            self._open.add(reader)
-            return reader
+                connection.close()
+        raise OSError(errno.ESTALE, "Replaced again and again while it was opened")
+
+    def _wait_for_others(self, identity: _Identity) -> None:
+        """Return when no connection is open to another file than that of `identity`."""
+        deadline = time.monotonic() + 2 * _LOCK_TIMEOUT
+        while True:
+            others = [one for one in self._open.copy() if one.identity[:2] != identity[:2]]
+            for reader in others:
+                with suppress(ValueError):  # in use
+                    self._idle.remove(reader)
+                    self._close(reader)
+            if self._open.isdisjoint(others):
+                return
+            if time.monotonic() > deadline:
+                raise OSError(errno.EBUSY, "The file that it has replaced is still being read")
+            time.sleep(0.001)
 
 
 def _state(wal: os.stat_result | None) -> tuple[int, ...] | None:

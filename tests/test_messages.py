@@ -25,6 +25,7 @@ BEARER = {"Authorization": f"Bearer {TOKEN}"}
         ("/docs", 302),
         ("/docs/", 200),
         ("/docs/swagger-ui.css", 200),
+        ("/docs/oauth2-redirect.html", 200),
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
@@ -46,6 +47,13 @@ def test_no_answer_depends_on_the_host(client: FlaskClient, plant: Plant, host: 
     assert client.get(url(), headers=headers).get_json()["job_id"] == JOB_ID
     assert client.get("/docs", headers=headers).headers["Location"] == "/docs/"
     assert client.get("/", headers=headers).headers["Location"] == "/docs/"
+
+
+@pytest.mark.parametrize("path", ["", "/", "/docs"])
+def test_no_redirect_leads_to_another_host(client: FlaskClient, path: str) -> None:
+    environ = {"SCRIPT_NAME": "//other.example", "PATH_INFO": path}
+    response = client.get("/", environ_overrides=environ)
+    assert response.headers["Location"] == "/.//other.example/docs/"
 
 
 def test_a_host_that_is_not_trusted_is_refused(

@@ -1,3 +1,5 @@
+import contextlib
+import itertools
 import os
 import shutil
 import sqlite3
@@ -281,7 +283,7 @@ def test_a_leftover_wal_that_a_writer_takes_up_is_read_from_then_on(
         assert affected(jobs) == 5
 
 
-def test_a_connection_that_a_replacement_overtook_is_not_kept(
+def test_a_connection_that_a_replacement_overtook_is_opened_anew(
     jobs: JobStore, database: Path, plant: Plant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     new = database.with_name("new.db")
@@ -290,12 +292,50 @@ def test_a_connection_that_a_replacement_overtook_is_not_kept(
     connect = sqlite3.connect
 
     def replace_and_connect(*args: object, **kwargs: object) -> sqlite3.Connection:
-        new.replace(database)
+        if new.exists():
+            new.replace(database)
         return connect(*args, **kwargs)  # type: ignore[call-overload,no-any-return]
 
     monkeypatch.setattr(sqlite3, "connect", replace_and_connect)
     assert affected(jobs) == 1
-    assert jobs._idle == []
+    (reader,) = jobs._idle
+    assert reader.identity[1] == database.stat().st_ino
+
+
+def test_a_file_replaced_without_end_is_a_store_error(
+    jobs: JobStore, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = sqlite3.connect
+
+    def replace_and_connect(*args: object, **kwargs: object) -> sqlite3.Connection:
+        copy = database.with_name("copy.db")
+        shutil.copy(database, copy)
+        copy.replace(database)
+        return connect(*args, **kwargs)  # type: ignore[call-overload,no-any-return]
+
+    monkeypatch.setattr(store, "_MOST_REPLACED", 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite3, "connect", replace_and_connect)
+        with pytest.raises(StoreError, match="Replaced again and again"):
+            jobs.get(JOB_ID)
+    assert jobs._open == set()
+
+
+def test_the_wal_of_a_file_that_comes_back_is_its_own(
+    jobs: JobStore, database: Path, plant: Plant
+) -> None:
+    jobs.get(JOB_ID)
+    with closing(sqlite3.connect(database)) as writer:
+        writer.execute("UPDATE bulk_action_jobs SET affected_count = 42")
+        writer.commit()
+        assert affected(jobs) == 42
+        away = database.rename(database.with_name("away.db"))
+        database.write_text("something else")
+        with pytest.raises(StoreError):
+            jobs.get(JOB_ID)
+        time.sleep(0.01)  # the file's time is after that of its -wal
+        away.replace(database)
+        assert affected(jobs) == 42
 
 
 def test_a_link_that_is_swapped_while_its_file_is_opened_is_not_mistaken(
@@ -319,9 +359,9 @@ def test_a_link_that_is_swapped_while_its_file_is_opened_is_not_mistaken(
         return found
 
     monkeypatch.setattr("os.path.realpath", swap_and_back)
-    linked.get(JOB_ID)
-    assert linked._idle == []
     assert affected(linked) == 137
+    (reader,) = linked._idle
+    assert reader.identity[1] == database.stat().st_ino
     linked.close()
 
 
@@ -478,16 +518,23 @@ def test_a_file_is_not_opened_while_the_one_that_it_replaced_is_read_for_long(
     assert jobs.get(JOB_ID) == JOB
 
 
-def test_a_connection_that_comes_free_is_taken_while_another_file_is_read(
-    jobs: JobStore, database: Path
+def test_a_file_is_opened_once_the_one_that_it_replaced_is_read(
+    jobs: JobStore, database: Path, plant: Plant
 ) -> None:
-    jobs.get(JOB_ID)
-    (reader,) = jobs._idle
-    other = store._Reader(None, sqlite3.connect(database))
-    jobs._open.add(other)
-    assert jobs._connect() is reader
-    jobs._close(reader)
-    jobs._close(other)
+    reader = jobs._connect()
+    new = database.with_name("new.db")
+    store.create(new)
+    plant(path=new, affected_count=2)
+    new.replace(database)
+    seen: list[object] = []
+    thread = threading.Thread(target=lambda: seen.append(affected(jobs)))
+    thread.start()
+    time.sleep(0.05)
+    assert seen == []
+    jobs._idle.append(reader)
+    thread.join()
+    assert seen == [2]
+    assert reader not in jobs._open
 
 
 # Faults of the file
@@ -520,6 +567,28 @@ def test_damage_that_sqlite_does_not_see_is_a_store_error(
         jobs.get(JOB_ID)
     database.write_bytes(sound)
     assert jobs.get(JOB_ID) == JOB
+
+
+def test_an_index_that_leads_to_another_job_is_a_store_error(database: Path, plant: Plant) -> None:
+    ids = [digit * 8 + JOB_ID[8:] for digit in "123456"]
+    for job_id in ids:
+        plant(job_id=job_id)
+    run("PRAGMA wal_checkpoint(TRUNCATE)")(database)
+    sound = database.read_bytes()
+    pointers = 2 * 4096 + 8  # the index is page 3, a leaf
+    reasons = set()
+    for to, source in itertools.permutations(range(pointers, pointers + 12, 2), 2):
+        damaged = bytearray(sound)
+        damaged[to : to + 2] = sound[source : source + 2]
+        database.write_bytes(damaged)
+        with contextlib.closing(JobStore(database)) as jobs:
+            for job_id in ids:
+                try:
+                    found = jobs.get(job_id)
+                    assert found is None or found["job_id"] == job_id
+                except StoreError as error:
+                    reasons.add(str(error.__cause__))
+    assert reasons == {"a row is damaged: it differs from its copy, or its index"}
 
 
 def test_a_job_is_absent_from_a_sound_file(jobs: JobStore, plant: Plant) -> None:
