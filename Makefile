@@ -7,7 +7,7 @@ run: .venv/run ## set up, then serve on http://127.0.0.1:5000
 	.venv/bin/flask run
 
 test: .venv/dev ## set up, then run the tests
-	.venv/bin/pytest --cov --numprocesses auto
+	.venv/bin/pytest --cov --numprocesses auto --dist worksteal
 
 lint: .venv/dev ## set up, then lint and check the types
 	.venv/bin/ruff check .

@@ -124,7 +124,7 @@ CREATE TABLE bulk_action_jobs (
     ),
 
     -- The row once more, written by SQLite itself: no producer writes here. The service serves a
-    -- job only where the two agree, and so finds damage, for which SQLite has no checksums.
+    -- job only where the two agree, and so finds damage to it, as by a checksum.
     row_copy TEXT NOT NULL GENERATED ALWAYS AS (
         job_id || '|' || criteria_json || '|' || action_type || '|' || action_duration
         || '|' || action_reason || '|' || scheduled_at || '|' || ifnull(executed_at, '')

@@ -169,10 +169,11 @@ def writing(path: Path) -> Iterator[JobWriter]:
 class _Reader:
     """A read-only connection, the file it is to, and the last commit that it has seen."""
 
-    __slots__ = ("_select", "connection", "data_version", "identity")
+    __slots__ = ("_select", "connection", "data_version", "identity", "target")
 
-    def __init__(self, identity: _Identity, connection: sqlite3.Connection) -> None:
+    def __init__(self, identity: _Identity, target: str, connection: sqlite3.Connection) -> None:
         self.identity = identity
+        self.target = target
         self.connection = connection
         self.data_version: int | None = None
         self._select: str | None = None
@@ -222,7 +223,8 @@ class JobStore:
         self._idle: list[_Reader] = []
         self._open: set[_Reader] = set()  # the idle ones, and those in use
         self._opening = threading.Lock()
-        self._seen: tuple[tuple[int, int] | None, tuple[int, ...] | None] = None, None
+        # The file that was there last; its path, links followed; the state of a leftover -wal.
+        self._seen: tuple[tuple[int, int] | None, str, tuple[int, ...] | None] = None, "", None
         # The inode of the -wal that connections have had open, and the file that it belongs to.
         self._wal: tuple[int, tuple[int, int]] | None = None
         # What `cached` has made, each with the generation that it was read in. A generation ends
@@ -300,7 +302,7 @@ class JobStore:
                         found = None
                 found = found or reader.find(job_id)
                 if not settled:
-                    if not reader.identity[-1] and (wal := self._stat_wal()):
+                    if not reader.identity[-1] and (wal := _stat_wal(reader.target)):
                         self._wal = wal.st_ino, reader.identity[:2]
                     # A generation begun, or a file opened, while another file took its place?
                     settled = self._identity() == reader.identity
@@ -367,12 +369,13 @@ class JobStore:
         """
         status = os.stat(self._path)
         file = status.st_dev, status.st_ino
-        seen, leftover = self._seen
+        seen, target, leftover = self._seen
         if file != seen:
             if not stat.S_ISREG(status.st_mode):  # to open a FIFO would wait
                 raise OSError(errno.EINVAL, "Not a regular file")
+            target = os.path.realpath(self._path)  # SQLite follows links, too
             # The -wal of another file, not written since the rename, which sets st_ctime.
-            wal = self._stat_wal()
+            wal = _stat_wal(target)
             left = (
                 wal
                 and self._wal
@@ -381,15 +384,11 @@ class JobStore:
                 and wal.st_mtime_ns <= status.st_ctime_ns
             )
             leftover = _state(wal) if left else None
-            self._seen = file, leftover
-        is_leftover = leftover is not None and leftover == _state(self._stat_wal())
+            if not os.path.samestat(os.stat(target), status):
+                return self._identity()  # a link has come to point elsewhere meanwhile
+            self._seen = file, target, leftover
+        is_leftover = leftover is not None and leftover == _state(_stat_wal(target))
         return *file, status.st_size, status.st_mtime_ns, status.st_ctime_ns, is_leftover
-
-    def _stat_wal(self) -> os.stat_result | None:
-        try:
-            return os.stat(f"{os.path.realpath(self._path)}-wal")  # SQLite follows links, too
-        except FileNotFoundError:
-            return None
 
     def _take(self, identity: _Identity) -> _Reader | None:
         """Return an idle connection, and close those to what was there before."""
@@ -424,7 +423,7 @@ class JobStore:
                 # A link may have come to point elsewhere, and back, since the identity was taken.
                 status = os.stat(target)
                 if (status.st_dev, status.st_ino) == identity[:2]:
-                    reader = _Reader(identity, connection)
+                    reader = _Reader(identity, target, connection)
                     self._open.add(reader)
                     return reader
                 connection.close()
@@ -444,6 +443,13 @@ class JobStore:
             if time.monotonic() > deadline:
                 raise OSError(errno.EBUSY, "The file that it has replaced is still being read")
             time.sleep(0.001)
+
+
+def _stat_wal(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(f"{path}-wal")
+    except FileNotFoundError:
+        return None
 
 
 def _state(wal: os.stat_result | None) -> tuple[int, ...] | None:

@@ -48,7 +48,7 @@ TOKEN = "a-token-of-the-tests"
 # missing is a failure.
 DEV = find_spec("jsonschema_rs") is not None
 CLIENT = import_module("checking").CheckedClient if DEV else FlaskClient
-EXAMPLES = int(os.environ.get("EXAMPLES", "50"))  # that hypothesis tries
+EXAMPLES = int(os.environ.get("EXAMPLES", "30"))  # that hypothesis tries
 NEEDS = {
     "contract": DEV,
     "browser": DEV and shutil.which("chromium"),

@@ -290,7 +290,7 @@ def test_an_import_that_is_killed_imports_all_or_nothing(database: Path, tmp_pat
     path = tmp_path / "jobs.jsonl"
     path.write_text(lines(*map(a_job, range(2000))))
     counts = set()
-    for _ in range(10):
+    for _ in range(5):
         process = subprocess.Popen(
             [*FLASK, "jobs", "import", path],
             cwd=ROOT,
