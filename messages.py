@@ -51,12 +51,14 @@ class Request(flask.Request):
     def reference(self, path: str) -> str:
         """Return a path under the mount point as a URI reference (RFC 3986, 4.2).
 
-        `path` is as in PATH_INFO: bytes in Latin-1. Two slashes in front would name a host: a dot
-        segment keeps them a path.
+        `path` is as in PATH_INFO: bytes in Latin-1. Two slashes in front would name a host, and a
+        colon in the first segment a scheme: a dot segment keeps them a path.
         """
         path = self.environ.get("SCRIPT_NAME", "") + path
         quoted = quote(path, safe="/:@!$&'()*+,;=~", encoding="latin-1")
-        return f"/.{quoted}" if quoted.startswith("//") else quoted
+        if quoted.startswith("//"):
+            return f"/.{quoted}"
+        return f"./{quoted}" if ":" in quoted.partition("/")[0] else quoted
 
 
 def current_request() -> Request:

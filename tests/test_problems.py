@@ -29,6 +29,8 @@ def test_a_problem_has_the_documented_members_in_the_documented_order(client: Fl
         ("/\n\x1b[31m", "/%0A%1B%5B31m"),
         ("//host:port/a", "/.//host:port/a"),
         ("/..//a", "/..//a"),
+        ("*", "*"),
+        ("a:1", "./a:1"),
     ],
 )
 def test_the_instance_is_the_path_as_a_uri_reference(
