@@ -49,7 +49,7 @@ ROOT = HERE.parent
 RESULTS = HERE / "RESULTS.md"
 DEADLINE = 30  # seconds for a server to answer, or to end
 CONNECTIONS = 16
-BLOCK = 20  # requests in a row: what ran before them has left the processor's caches
+BLOCK = 50  # requests in a row: what ran before them has left the processor's caches
 JOB = {
     "criteria_json": '{"protocol": "dhcpv4", "message_type": "discover", "relay": "10.20.0.1"}',
     "action_type": "block",
@@ -448,7 +448,7 @@ def loads(database: Path, body: Path, seconds: int) -> str:
     if wrk is None:
         return "## HTTP\n\nLeft out: there is no wrk.\n"
     samples: dict[str, list[Load]] = {server.name: [] for server in SERVERS}
-    with bar(3, "HTTP") as numbers:
+    with bar(5, "HTTP") as numbers:
         for _ in numbers:
             for server in SERVERS:
                 samples[server.name].append(load(wrk, server, database, body, seconds))
@@ -459,7 +459,7 @@ def loads(database: Path, body: Path, seconds: int) -> str:
     return table(
         "HTTP",
         f"wrk on the same machine asks for one job over {CONNECTIONS} connections, for {seconds} s "
-        "a round; medians of 3 rounds. RSS is that of all processes of the server.",
+        "a round; medians of 5 rounds. RSS is that of all processes of the server.",
         ["server", "requests/s", "p99, ms", "RSS, MiB"],
         rows,
     )
@@ -494,11 +494,11 @@ def main(quick: bool) -> None:
         chunks, _, _ = run_wsgi_app(service(database), environ(0, **AUTHORIZED))
         body.write_bytes(b"".join(chunks))
         parts: list[Callable[[], str]] = [
-            lambda: requests(database, count, 50 if quick else 500),
+            lambda: requests(database, count, 20 if quick else 200),
             lambda: sizes(databases),
             lambda: memory(database, count),
             lambda: starts(database, body),
-            lambda: loads(database, body, 1 if quick else 3),
+            lambda: loads(database, body, 1 if quick else 2),
         ]
         for part in parts:
             sections.append(part())

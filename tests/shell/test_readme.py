@@ -98,3 +98,11 @@ def test_the_sqlite3_shell_makes_the_same_table(tmp_path: Path, database: Path) 
             assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
             dumps.append(list(connection.iterdump()))
     assert dumps[0] == dumps[1]
+
+
+def test_the_figures_are_those_of_the_benchmark() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8").splitlines()
+    results = (ROOT / "benchmarks" / "RESULTS.md").read_text("utf-8").splitlines()
+    quoted = [line for line in readme if line.startswith(("`make bench`", "| this service, "))]
+    assert len(quoted) > 5
+    assert set(quoted) <= set(results)
