@@ -33,6 +33,10 @@ from schemas import JobSchema, has_ended, is_uuid, to_json
 from store import JobStore, StoreError
 
 RETRY_AFTER = 2  # seconds until a job that has not ended is worth asking for again
+_RETRY_AFTER = ("Retry-After", str(RETRY_AFTER))
+_CACHE_CONTROL = ("Cache-Control", "private, no-cache")
+_VARY = ("Vary", "Authorization")
+_CONTENT_TYPE = ("Content-Type", "application/json")
 
 _FOLDER = "/api/actions/bulk/jobs"
 _OPENAPI = Path(__file__).with_name("openapi.yaml")
@@ -143,8 +147,8 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
         if condition and (
             condition == job.etag or request.if_none_match.contains_weak(job.etag.strip('"'))
         ):
-            return messages.Response(b"", 304, job.headers)
-        return messages.Response(job.body, 200, job.headers_of_body)
+            return messages.Response(b"", 304, job.headers())
+        return messages.Response(job.body, 200, job.headers_of_body())
 
     @app.get("/healthz")
     def health() -> Response:
@@ -262,16 +266,24 @@ def _end(response: Response) -> Response:
     return response
 
 
-_Headers = tuple[tuple[str, str], ...]
-
-
 class _Job(NamedTuple):
-    """What is sent of a job: its body, its entity tag, and its headers without and with a body."""
+    """What is sent of a job. It is kept: the fewer objects, the better."""
 
     body: bytes
     etag: str
-    headers: _Headers
-    headers_of_body: _Headers
+    has_ended: bool
+
+    def headers(self) -> list[tuple[str, str]]:
+        """Return the headers of a 304."""
+        headers = [("ETag", self.etag), _CACHE_CONTROL, _VARY]
+        if not self.has_ended:
+            headers.append(_RETRY_AFTER)
+        return headers
+
+    def headers_of_body(self) -> list[tuple[str, str]]:
+        """Return the headers of a 200."""
+        length = "Content-Length", str(len(self.body))
+        return [*self.headers(), _CONTENT_TYPE, length]
 
 
 def _represent(job: Mapping[str, Any]) -> _Job:
@@ -285,15 +297,7 @@ def _represent(job: Mapping[str, Any]) -> _Job:
         members = _JOBS.validate(job)
         raise ValueError(f"job {job['job_id']} breaks the contract: {members}") from None
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-    headers = [
-        ("ETag", etag),
-        ("Cache-Control", "private, no-cache"),
-        ("Vary", "Authorization"),
-    ]
-    if not has_ended(job):
-        headers.append(("Retry-After", str(RETRY_AFTER)))
-    of_body = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
-    return _Job(body, etag, tuple(headers), (*headers, *of_body))
+    return _Job(body, etag, has_ended(job))
 
 
 @click.command("openapi")

@@ -6,17 +6,16 @@ as long as it lasts.
 """
 
 import errno
-import itertools
 import os
 import sqlite3
 import stat
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple, TypeVar, cast
+from typing import TypeVar, cast
 
 COLUMNS = (
     "job_id",
@@ -40,23 +39,22 @@ _NAMES = ", ".join(COLUMNS)
 _ROWS = f"SELECT {_NAMES} FROM bulk_action_jobs"  # noqa: S608 (constants)  # nosec B608
 # schema.sql has SQLite write each row twice. Damage to the index hides a row: then an id beside
 # the one that was asked for is not that of its row.
-_COPY = " || '|' || ".join(f"ifnull({name}, '')" for name in COLUMNS)
 _HIDDEN = """0 IN (
     (SELECT substr(row_copy, 1, 36) = job_id FROM bulk_action_jobs
-        WHERE job_id < :id ORDER BY job_id DESC LIMIT 1),
+        WHERE job_id < ?1 ORDER BY job_id DESC LIMIT 1),
     (SELECT substr(row_copy, 1, 36) = job_id FROM bulk_action_jobs
-        WHERE job_id > :id ORDER BY job_id LIMIT 1)
+        WHERE job_id > ?1 ORDER BY job_id LIMIT 1)
 )"""
 
 
-def _select(is_sound: str, is_absent: str) -> str:
-    """Return the query of one row, NULLs where there is none; whether that holds comes last."""
-    return f"""SELECT {_NAMES}, {is_sound} FROM bulk_action_jobs WHERE job_id = :id UNION ALL
+def _select(copy: str, is_absent: str) -> str:
+    """Return the query of one row and its copy: of NULLs, and whether that holds, for no row."""
+    return f"""SELECT {_NAMES}, {copy} FROM bulk_action_jobs WHERE job_id = ?1 UNION ALL
         SELECT {"NULL, " * len(COLUMNS)} {is_absent} LIMIT 1"""  # noqa: S608 (constants)  # nosec B608
 
 
-_SELECT_SOUND = _select(f"row_copy = {_COPY}", f"{_HIDDEN} IS NOT 1")
-_SELECT_ANY = _select("1", "1")  # where there are no copies
+_SELECT_SOUND = _select("row_copy", f"{_HIDDEN} IS NOT 1")
+_SELECT_ANY = _select("NULL", "1")  # where there are no copies
 _COUNT_COPIES = (
     "SELECT count(*) FROM pragma_table_xinfo('bulk_action_jobs') WHERE name = 'row_copy'"
 )
@@ -91,6 +89,9 @@ _REASONS = {  # where SQLite says no more than "attempt to write a readonly data
 
 # Device, inode, size, both times, and whether the -wal file is a leftover.
 _Identity = tuple[int, int, int, int, int, bool]
+_UNMADE = object()
+# A row; what was made of it, or _UNMADE; where to keep what is made of it now.
+_Read = tuple[list[object] | None, object, dict[str, object]]
 _T = TypeVar("_T")
 
 
@@ -184,30 +185,29 @@ class _Reader:
         seen, self.data_version = self.data_version, version
         return bool(version == seen)
 
-    def find(self, job_id: str) -> tuple[object, ...] | None:
+    def find(self, job_id: str) -> list[object] | None:
         """Return a job's row; raise `sqlite3.DatabaseError` where it is not what was written."""
         if self._select is None:
             (copies,) = self.connection.execute(_COUNT_COPIES).fetchone()
             self._select = _SELECT_SOUND if copies else _SELECT_ANY
         try:
-            row: tuple[object, ...] = next(self.connection.execute(self._select, {"id": job_id}))
+            *row, copy = next(self.connection.execute(self._select, (job_id,)))
         except sqlite3.OperationalError as error:
             if hasattr(error, "sqlite_errorcode"):
                 raise
             # Python's own: text that is not UTF-8. To decode each text here costs more.
             self.connection.text_factory = _decode
-            row = next(self.connection.execute(self._select, {"id": job_id}))
-        # A damaged index leads to the row of another job, too, sound as it is.
-        if not row[-1] or (row[0] is not None and str(row[0]).lower() != job_id):
+            *row, copy = next(self.connection.execute(self._select, (job_id,)))
+        is_sound = copy
+        if row[0] is not None:
+            # A damaged index leads to the row of another job, too, sound as it is.
+            is_sound = str(row[0]).lower() == job_id and (
+                self._select is _SELECT_ANY
+                or copy == "|".join(["" if value is None else str(value) for value in row])
+            )
+        if not is_sound:
             raise sqlite3.DatabaseError("a row is damaged: it differs from its copy, or its index")
-        return None if row[0] is None else row[:-1]
-
-
-class _Made(NamedTuple):
-    """What was made of a row, and the generation that the row was read in."""
-
-    generation: int
-    value: object
+        return None if row[0] is None else row
 
 
 class JobStore:
@@ -227,11 +227,9 @@ class JobStore:
         self._seen: tuple[tuple[int, int] | None, str, tuple[int, ...] | None] = None, "", None
         # The inode of the -wal that connections have had open, and the file that it belongs to.
         self._wal: tuple[int, tuple[int, int]] | None = None
-        # What `cached` has made, each with the generation that it was read in. A generation ends
-        # when a connection finds a commit, or is opened: it cannot tell what came before.
-        self._made: dict[str, _Made] = {}
-        self._generation = 0
-        self._generations = itertools.count(1)
+        # What `cached` has made, by id. Another takes its place when a connection finds a commit,
+        # or is opened: it cannot tell what came before.
+        self._made: dict[str, object] = {}
 
     def get(self, job_id: str) -> dict[str, object] | None:
         """Return the columns of one job that are not NULL, as they are stored.
@@ -241,7 +239,7 @@ class JobStore:
 
         Raises `StoreError` when the file is missing, foreign, damaged, or locked for a second.
         """
-        _, row = self._retry(job_id.lower(), None)
+        row, _, _ = self._retry(job_id.lower(), may_be_made=False)
         return None if row is None else _members(row)
 
     def cached(self, job_id: str, make: Callable[[dict[str, object]], _T]) -> _T | None:
@@ -251,75 +249,62 @@ class JobStore:
         `make` raises, each time.
         """
         job_id = job_id.lower()
-        generation, found = self._retry(job_id, self._made)
-        if isinstance(found, _Made):
-            return cast("_T", found.value)
-        value = None if found is None else make(_members(found))
-        texts = (len(text) for text in found or () if isinstance(text, str))
-        if generation and sum(texts) <= _LONGEST_MADE:
-            if len(self._made) >= _MOST_MADE:
-                self._made.clear()
-            self._made[job_id] = _Made(generation, value)
+        row, value, made = self._retry(job_id, may_be_made=True)
+        if value is not _UNMADE:
+            return cast("_T", value)
+        value = None if row is None else make(_members(row))
+        if sum([len(text) for text in row or () if isinstance(text, str)]) <= _LONGEST_MADE:
+            if len(made) >= _MOST_MADE:
+                made.clear()
+            made[job_id] = value
         return value
 
-    def _retry(
-        self, job_id: str, made: dict[str, _Made] | None
-    ) -> tuple[int, tuple[object, ...] | _Made | None]:
+    def _retry(self, job_id: str, *, may_be_made: bool) -> _Read:
         """Read; once more on an error of SQLite's other than a lock.
 
         A replacement or a new -shm may have caused it.
         """
         try:
-            return self._read(job_id, made)
+            return self._read(job_id, may_be_made)
         except StoreError as error:
             code = getattr(error.__cause__, "sqlite_errorcode", sqlite3.SQLITE_BUSY)
             if code & 0xFF == sqlite3.SQLITE_BUSY:
                 raise
-        return self._read(job_id, made)
+        return self._read(job_id, may_be_made)
 
-    def _read(
-        self, job_id: str, made: dict[str, _Made] | None
-    ) -> tuple[int, tuple[object, ...] | _Made | None]:
-        """Return a row, or what was made of it where it has not changed.
+    def _read(self, job_id: str, may_be_made: bool) -> _Read:
+        """Return a row, or what was made of it where the file has not changed since.
 
-        Before it comes the generation in which what is made of the row may be kept, or 0.
+        After them comes where to keep what is made of the row.
         """
-        # Taken first: if it ends during this read, what is made of the row is passed over.
-        generation = self._generation
+        # Taken first: where another takes its place during this read, it is thrown away with what
+        # is kept in it. What is read now is of this one's time or later: a commit will end it.
+        made = self._made if may_be_made else {}
+        row, value = None, _UNMADE
         try:
-            reader = self._take(self._identity())
-            settled = reader is not None
-            reader = reader or self._connect()
+            reader = self._take(self._identity()) or self._connect()
             try:
-                found: tuple[object, ...] | _Made | None = None
-                # What is read now, unkept, is of this generation or later: a commit will end it.
-                if made is not None and (not settled or job_id in made):
-                    if not reader.has_seen_all():
-                        settled = False
-                        generation = self._generation = next(self._generations)
-                        made.clear()
-                    elif (found := made.get(job_id)) and found.generation != self._generation:
-                        found = None
-                found = found or reader.find(job_id)
-                if not settled:
-                    if not reader.identity[-1] and (wal := _stat_wal(reader.target)):
-                        self._wal = wal.st_ino, reader.identity[:2]
-                    # A generation begun, or a file opened, while another file took its place?
-                    settled = self._identity() == reader.identity
+                if reader.data_version is None or job_id in made:
+                    if reader.has_seen_all():
+                        # Another thread may have seen more, and put it there.
+                        value = self._made.get(job_id, _UNMADE)
+                    else:
+                        made = self._made = {}
+                        if not reader.identity[-1] and (wal := _stat_wal(reader.target)):
+                            self._wal = wal.st_ino, reader.identity[:2]
+                if value is _UNMADE:
+                    row = reader.find(job_id)
             except BaseException:
                 self._close(reader)
                 raise
         except (sqlite3.Error, OSError, ValueError) as error:  # ValueError: a NUL in the path
             self.close()
             raise self._error(error) from error
-        if settled:
-            self._idle.append(reader)
-        else:
-            self._close(reader)
+        self._idle.append(reader)
         if len(self._idle) > _MOST_IDLE:
             with suppress(IndexError):  # other threads may take them all meanwhile
                 self._close(self._idle.pop())
-        return generation if settled else 0, found
+        return row, value, made
 
     def newest(self, status: str | None, limit: int) -> Iterator[dict[str, object]]:
         """Yield jobs as `get` returns them, the last updated first.
@@ -460,5 +445,8 @@ def _decode(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
-def _members(row: tuple[object, ...]) -> dict[str, object]:
-    return {name: value for name, value in zip(COLUMNS, row, strict=True) if value is not None}
+def _members(row: Sequence[object]) -> dict[str, object]:
+    members = dict(zip(COLUMNS, row, strict=True))
+    if None in row:
+        members = {name: value for name, value in members.items() if value is not None}
+    return members

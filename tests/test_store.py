@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from conftest import JOB, JOB_ID, Plant
@@ -393,6 +393,11 @@ def test_what_was_made_of_a_job_is_kept_until_a_commit(jobs: JobStore, plant: Pl
     assert again is not first
 
 
+def test_get_reads_a_job_of_which_something_was_made(jobs: JobStore) -> None:
+    jobs.cached(JOB_ID, count_of)
+    assert jobs.get(JOB_ID) == JOB
+
+
 def test_nothing_is_made_of_an_unknown_job(jobs: JobStore) -> None:
     assert jobs.cached("00000000-0000-4000-8000-000000000000", count_of) is None
 
@@ -450,30 +455,30 @@ def test_what_is_kept_is_bounded(
     assert jobs.cached(JOB_ID, count_of) is not jobs.cached(JOB_ID, count_of)
 
 
-def test_a_generation_begun_during_a_replacement_keeps_nothing_of_the_old_file(
-    jobs: JobStore, database: Path, plant: Plant
+def test_a_commit_noticed_during_a_replacement_keeps_nothing_of_the_old_file(
+    jobs: JobStore, database: Path, plant: Plant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     new = database.with_name("new.db")
     store.create(new)
     plant(path=new, affected_count=2)
     jobs.cached(JOB_ID, count_of)
     plant(affected_count=1)
-    numbers = iter(range(100, 200))
     seen: list[object] = []
     threads = [threading.Thread(target=lambda: seen.append(jobs.cached(JOB_ID, count_of)))]
+    has_seen_all = store._Reader.has_seen_all
 
-    class Generations:
-        """Replaces the file, and lets another read happen, when the first commit is noticed."""
+    def replace_then(reader: store._Reader) -> bool:
+        """Replace the file, and let another read happen, when the commit is noticed."""
+        result = has_seen_all(reader)
+        if new.exists():
+            assert not result
+            new.replace(database)
+            threads[0].start()
+            time.sleep(0.05)  # it waits with the new file until the old one is closed
+            assert seen == []
+        return result
 
-        def __next__(self) -> int:
-            if new.exists():
-                new.replace(database)
-                threads[0].start()
-                time.sleep(0.05)  # it waits with the new file until the old one is closed
-                assert seen == []
-            return next(numbers)
-
-    jobs._generations = Generations()  # type: ignore[assignment]
+    monkeypatch.setattr(store._Reader, "has_seen_all", replace_then)
     assert jobs.cached(JOB_ID, count_of) == [1]
     assert jobs.cached(JOB_ID, count_of) == [2]
     threads[0].join()
@@ -488,14 +493,15 @@ def test_what_a_slow_reader_keeps_of_the_old_file_is_passed_over(
     store.create(new)
     plant(path=new, affected_count=2)
     jobs.cached(JOB_ID, count_of)
-    kept = jobs._made[JOB_ID]
+    made = jobs._made
+    value = made[JOB_ID]
     identity = jobs._identity
 
     def replace_first() -> tuple[int, int, int, int, int, bool]:
         monkeypatch.undo()
         new.replace(database)
         assert jobs.cached(JOB_ID, count_of) == [2]
-        jobs._made[JOB_ID] = kept
+        made[JOB_ID] = value
         return identity()
 
     monkeypatch.setattr(jobs, "_identity", replace_first)
@@ -597,18 +603,22 @@ def test_a_job_is_absent_from_a_sound_file(jobs: JobStore, plant: Plant) -> None
     assert jobs.get("7" * 8 + JOB_ID[8:]) is None
 
 
-def test_schema_sql_copies_what_the_store_compares(database: Path) -> None:
-    with closing(sqlite3.connect(database)) as connection:
-        connection.execute("PRAGMA ignore_check_constraints = 1")
-        for number, nulls in enumerate([(), ("executed_at",), ("executed_at", "completed_at")]):
-            job = JOB | {"job_id": f"{number}\0|"} | dict.fromkeys(nulls)
-            marks = ", ".join("?" * len(job))
-            connection.execute(
-                f"INSERT INTO bulk_action_jobs ({', '.join(job)}) VALUES ({marks})",  # noqa: S608 (names of columns)
-                list(job.values()),
-            )
-        sound = f"SELECT row_copy = {store._COPY} FROM bulk_action_jobs"  # noqa: S608 (constants)
-        assert connection.execute(sound).fetchall() == [(1,)] * 3
+@pytest.mark.parametrize(
+    "members",
+    [
+        {},
+        {"executed_at": None},
+        {"executed_at": None, "completed_at": None},
+        {"created_by": "", "action_reason": "a\0b|c||", "status": "\U0010ffff"},
+        {"max_limit": -(2**63), "preview_count": 2**63 - 1, "affected_count": 0},
+    ],
+)
+def test_schema_sql_copies_what_the_store_compares(
+    jobs: JobStore, plant: Plant, members: dict[str, Any]
+) -> None:
+    plant(**members)
+    job = JOB | members
+    assert jobs.get(JOB_ID) == {name: job[name] for name in job if job[name] is not None}
 
 
 def test_a_fault_is_a_store_error_until_the_file_is_repaired(
