@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
@@ -40,6 +41,7 @@ import bare_token
 import demo
 import store
 from app import create_app
+from schemas import JobSchema, to_json
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -151,17 +153,21 @@ def distinct(numbers: range) -> "Iterator[WSGIEnvironment]":
         yield request | {"PATH_INFO": path, "REQUEST_URI": path, "RAW_URI": path}
 
 
-def opening(database: Path) -> "WSGIApplication":
-    """Return what the frameworks do for each request, without a framework."""
+def part(do: Callable[[str], object]) -> "WSGIApplication":
+    """Return an application that does that alone, with the id of the job that is asked for."""
 
     def app(environ: "WSGIEnvironment", start_response: "StartResponse") -> list[bytes]:
-        with closing(sqlite3.connect(database)) as connection:
-            connection.execute("SELECT * FROM bulk_action_jobs WHERE job_id = ?", (job,)).fetchone()
+        do(environ["PATH_INFO"].rpartition("/")[2])
         start_response("200 OK", [])
         return []
 
-    job = job_id(0)
     return app
+
+
+def opened(database: Path, job_id: str) -> None:
+    """Read as the frameworks do: with a connection of its own."""
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("SELECT * FROM bulk_action_jobs WHERE job_id = ?", (job_id,)).fetchone()
 
 
 def answer(case: Case, count: int = 1) -> float:
@@ -208,7 +214,8 @@ def requests(database: Path, count: int, rounds: int) -> str:
     known = environ(0, **AUTHORIZED)
     unmodified = environ(0, **AUTHORIZED, **{"If-None-Match": headers["ETag"]})
     forged = environ(0, Authorization="Bearer forged")
-    spread = distinct(range(1, count, count // (rounds * BLOCK + 1)))
+    numbers = range(1, count, count // (rounds * BLOCK + 1))
+    jobs, schema, job = store.JobStore(database), JobSchema(), {"job_id": job_id(0), **JOB}
     cases = [
         Case("bare Flask", bare.make_app(body), 200, repeated(known)),
         Case("bare Flask, token", bare_token.make_app(body), 200, repeated(known)),
@@ -217,10 +224,13 @@ def requests(database: Path, count: int, rounds: int) -> str:
         Case("this service, 401, no token", app, 401, repeated(environ(0))),
         Case("this service, 401, unknown token", app, 401, repeated(forged)),
         Case("this service, 404", app, 404, repeated(environ(-1, **AUTHORIZED))),
-        Case("this service, 200, first read", service(database), 200, spread),
-        Case("sqlite3 alone: open, SELECT, close", opening(database), 200, repeated(known)),
+        Case("this service, 200, first read", service(database), 200, distinct(numbers)),
+        Case("of it: the row", part(jobs.get), 200, distinct(numbers)),
+        Case("of it: the contract", part(lambda _: schema.dump(job)), 200, repeated(known)),
+        Case("of it: JSON", part(lambda _: to_json(job)), 200, repeated(known)),
         Case("APIFlask, 200", with_apiflask.app, 200, repeated(known)),
         Case("flask-smorest, 200", with_flask_smorest.app, 200, repeated(known)),
+        Case("of both: open, SELECT, close", part(partial(opened, database)), 200, repeated(known)),
     ]
     results = medians(cases, rounds, "Requests")
     return table(
@@ -312,13 +322,18 @@ class Server(NamedTuple):
 
 
 GRANIAN = "granian --interface wsgi --http 1 --blocking-threads 1 --log-level warning"
+GRANIAN_ASGI = "granian --interface asgi --http 1 --loop uvloop --log-level warning"
+UVICORN = "uvicorn --no-access-log"  # with uvloop and httptools
 SERVICE = Server("this service, flask run", "flask --app app run", ROOT)
 BARE = Server("bare Flask, flask run", "flask --app bare run", HERE)
 SERVERS = [
     SERVICE,
+    BARE,
     Server("this service, granian", f"{GRANIAN} --factory app:create_app", ROOT),
     Server("bare Flask, granian", f"{GRANIAN} --factory bare:create_app", HERE),
-    Server("FastAPI, uvicorn", "uvicorn --no-access-log with_fastapi:app", HERE),
+    Server("FastAPI, uvicorn", f"{UVICORN} with_fastapi:app", HERE),
+    Server("FastAPI tuned, uvicorn", f"{UVICORN} with_fastapi_tuned:app", HERE),
+    Server("FastAPI tuned, granian", f"{GRANIAN_ASGI} with_fastapi_tuned:app", HERE),
     Server("APIFlask, granian", f"{GRANIAN} with_apiflask:app", HERE),
     Server("flask-smorest, granian", f"{GRANIAN} with_flask_smorest:app", HERE),
 ]
