@@ -213,10 +213,11 @@ def stage(database: Path, tokens_file: Path) -> Iterator[Stage]:
     with recommended(database, tokens_file, *HELD) as server:
         stage = Stage(database, tokens_file, server, TOKEN)
         assert stage.ask(0) == 200
-        before = stage.processes()
+        processes, descriptors = stage.processes(), stage.descriptors()
         yield stage
         stage.hang_up()
-        assert stage.processes() == before, "the server did not survive"
+        assert stage.processes() == processes, "the server did not survive"
+        assert stage.descriptors() <= descriptors + 4, "it leaks descriptors"
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import logging
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from problem import assert_problem
 
+import store
 from app import create_app
 
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -45,6 +46,17 @@ NEAR_DATE_TIME = st.sampled_from(
     ]
 )
 TEXT = st.text(st.characters(codec="utf-8"))
+RIGHT_DATE_TIME = st.builds(
+    "{}{}{}{}{}".format,
+    st.dates().map(str),
+    st.sampled_from("Tt"),
+    st.times().map(lambda time: f"{time:%H:%M:%S}"),
+    st.just("") | st.integers(0).map(".{}".format),
+    st.sampled_from("Zz")
+    | st.builds(
+        "{}{:02}:{:02}".format, st.sampled_from("+-"), st.integers(0, 23), st.integers(0, 59)
+    ),
+)
 
 
 def broken(member: str) -> st.SearchStrategy[Any]:
@@ -56,6 +68,19 @@ def broken(member: str) -> st.SearchStrategy[Any]:
         "date-time": INTEGER | REAL | BLOB | NEAR_DATE_TIME | TEXT | NO_UTF_8.map(Text),
     }[kind]
     return values if member in OPTIONAL else values | st.none()
+
+
+def right(member: str) -> st.SearchStrategy[Any]:
+    """Return values that the member may have."""
+    if member.endswith("_at"):
+        return RIGHT_DATE_TIME
+    return {"str": TEXT, "int": INTEGER}[type(JOB[member]).__name__]
+
+
+RIGHT = st.fixed_dictionaries(
+    {name: right(name) for name in JOB if name not in {"job_id", *OPTIONAL}},
+    optional={name: right(name) for name in OPTIONAL},
+)
 
 
 class Text(bytes):
@@ -109,6 +134,27 @@ def test_a_broken_member_is_a_500_whose_log_names_it(
         assert "\n" not in record.getMessage()
 
     fail()
+
+
+def test_a_row_that_keeps_the_contract_is_served_as_stored(
+    service: Flask, database: Path, make_app: Callable[..., Flask], tmp_path: Path
+) -> None:
+    """From a table of another make, and from one of schema.sql, whose CHECKs take it."""
+    lawful = tmp_path / "lawful.db"
+    store.create(lawful)
+    tokens = database.with_name("tokens")
+    apps = {database: service, lawful: make_app(DATABASE=lawful, TOKENS_FILE=tokens)}
+
+    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(RIGHT)
+    def serve(members: dict[str, Any]) -> None:
+        job = {"job_id": JOB_ID} | members
+        for path, app in apps.items():
+            plant(path, {name: job.get(name) for name in JOB})
+            response = app.test_client().get(url(), headers=BEARER)
+            assert list(response.get_json().items()) == [(n, job[n]) for n in JOB if n in job]
+
+    serve()
 
 
 @pytest.mark.parametrize("text", ["\0", "a" * 5_000_000, "\U0010ffff\u2028", '"\\/</script>'])
