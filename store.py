@@ -55,9 +55,8 @@ def _select(copy: str, is_absent: str) -> str:
 
 _SELECT_SOUND = _select("row_copy", f"{_HIDDEN} IS NOT 1")
 _SELECT_ANY = _select("NULL", "1")  # where there are no copies
-_COUNT_COPIES = (
-    "SELECT count(*) FROM pragma_table_xinfo('bulk_action_jobs') WHERE name = 'row_copy'"
-)
+_COUNT_COPIES = """SELECT count(*) FROM pragma_table_xinfo('bulk_action_jobs')
+    WHERE name = 'row_copy' AND hidden = 3"""  # generated and stored
 # julianday() puts times of most offsets in order, to the millisecond; it knows no lower-case T.
 _NEWEST = f"""{_ROWS} WHERE :status IS NULL OR status = :status
     ORDER BY julianday(upper(updated_at)) DESC, updated_at DESC, job_id LIMIT :limit"""

@@ -246,6 +246,23 @@ def requests(database: Path, count: int, rounds: int) -> str:
     )
 
 
+def tokens(database: Path, rounds: int) -> str:
+    """See whether it takes longer to refuse a token the more of it is right."""
+    app = service(database)
+    cases = []
+    for right in (0, 1, 5, 9):
+        token = demo.TOKEN[:right] + "?" * (len(demo.TOKEN) - right)
+        request = environ(0, Authorization=f"Bearer {token}")
+        cases.append(Case(token, app, 401, repeated(request)))
+    results = medians(cases, rounds, "Tokens")
+    return table(
+        "Wrong tokens, in process",
+        f"Of {demo.TOKEN}; medians of {rounds:,} rounds of {BLOCK} requests.",
+        ["token", "µs"],
+        [[case.name, f"{result:.1f}"] for case, result in zip(cases, results, strict=True)],
+    )
+
+
 def sizes(databases: Mapping[int, Path]) -> str:
     """Compare databases of different sizes."""
     rounds = min(databases) // BLOCK - 1  # each first read is of another job
@@ -510,6 +527,7 @@ def main(quick: bool) -> None:
         body.write_bytes(b"".join(chunks))
         parts: list[Callable[[], str]] = [
             lambda: requests(database, count, 20 if quick else 200),
+            lambda: tokens(database, 20 if quick else 200),
             lambda: sizes(databases),
             lambda: memory(database, count),
             lambda: starts(database, body),

@@ -621,6 +621,15 @@ def test_schema_sql_copies_what_the_store_compares(
     assert jobs.get(JOB_ID) == {name: job[name] for name in job if job[name] is not None}
 
 
+def test_a_column_of_another_make_that_has_the_name_is_no_copy(
+    jobs: JobStore, database: Path, plant: Plant
+) -> None:
+    run("DROP TABLE bulk_action_jobs")(database)
+    run(f"CREATE TABLE bulk_action_jobs ({', '.join(JOB)}, row_copy)")(database)
+    plant()
+    assert jobs.get(JOB_ID) == JOB
+
+
 def test_a_fault_is_a_store_error_until_the_file_is_repaired(
     jobs: JobStore,
     database: Path,
