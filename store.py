@@ -55,8 +55,8 @@ def _select(copy: str, is_absent: str) -> str:
 
 _SELECT_SOUND = _select("row_copy", f"{_HIDDEN} IS NOT 1")
 _SELECT_ANY = _select("NULL", "1")  # where there are no copies
-_COUNT_COPIES = """SELECT count(*) FROM pragma_table_xinfo('bulk_action_jobs')
-    WHERE name = 'row_copy' AND hidden = 3"""  # generated and stored
+_DESCRIBE = """SELECT encoding, EXISTS (SELECT 1 FROM pragma_table_xinfo('bulk_action_jobs')
+    WHERE name = 'row_copy' AND hidden = 3) FROM pragma_encoding"""  # 3: generated and stored
 # julianday() puts times of most offsets in order, to the millisecond; it knows no lower-case T.
 _NEWEST = f"""{_ROWS} WHERE :status IS NULL OR status = :status
     ORDER BY julianday(upper(updated_at)) DESC, updated_at DESC, job_id LIMIT :limit"""
@@ -86,8 +86,9 @@ _REASONS = {  # where SQLite says no more than "attempt to write a readonly data
     ),
 }
 
-# Device, inode, size, both times, and whether the -wal file is a leftover.
-_Identity = tuple[int, int, int, int, int, bool]
+# Device and inode; whether the -wal is a leftover, else the inode of the -shm, if any; size, times.
+_File = tuple[int, int]
+_Identity = tuple[_File, bool, int | None, tuple[int, int, int]]
 _UNMADE = object()
 # A row; what was made of it, or _UNMADE; where to keep what is made of it now.
 _Read = tuple[list[object] | None, object, dict[str, object]]
@@ -187,8 +188,10 @@ class _Reader:
     def find(self, job_id: str) -> list[object] | None:
         """Return a job's row; raise `sqlite3.DatabaseError` where it is not what was written."""
         if self._select is None:
-            (copies,) = self.connection.execute(_COUNT_COPIES).fetchone()
-            self._select = _SELECT_SOUND if copies else _SELECT_ANY
+            encoding, has_copies = self.connection.execute(_DESCRIBE).fetchone()
+            if encoding != "UTF-8":  # where SQLite mends what is ill-formed without a word
+                raise sqlite3.DatabaseError(f"its encoding is {encoding}, not UTF-8")
+            self._select = _SELECT_SOUND if has_copies else _SELECT_ANY
         try:
             *row, copy = next(self.connection.execute(self._select, (job_id,)))
         except sqlite3.OperationalError as error:
@@ -223,9 +226,9 @@ class JobStore:
         self._open: set[_Reader] = set()  # the idle ones, and those in use
         self._opening = threading.Lock()
         # The file that was there last; its path, links followed; the state of a leftover -wal.
-        self._seen: tuple[tuple[int, int] | None, str, tuple[int, ...] | None] = None, "", None
+        self._seen: tuple[_File | None, str, tuple[int, ...] | None] = None, "", None
         # The inode of the -wal that connections have had open, and the file that it belongs to.
-        self._wal: tuple[int, tuple[int, int]] | None = None
+        self._wal: tuple[int | None, _File] | None = None
         # What `cached` has made, by id. Another takes its place when a connection finds a commit,
         # or is opened: it cannot tell what came before.
         self._made: dict[str, object] = {}
@@ -283,14 +286,16 @@ class JobStore:
         try:
             reader = self._take(self._identity()) or self._connect()
             try:
-                if reader.data_version is None or job_id in made:
+                if reader.data_version is None:
+                    reader.has_seen_all()
+                    self._note(reader)
+                    made = self._made = {}
+                elif job_id in made:
                     if reader.has_seen_all():
                         # Another thread may have seen more, and put it there.
                         value = self._made.get(job_id, _UNMADE)
                     else:
                         made = self._made = {}
-                        if not reader.identity[-1] and (wal := _stat_wal(reader.target)):
-                            self._wal = wal.st_ino, reader.identity[:2]
                 if value is _UNMADE:
                     row = reader.find(job_id)
             except BaseException:
@@ -304,6 +309,13 @@ class JobStore:
             with suppress(IndexError):  # other threads may take them all meanwhile
                 self._close(self._idle.pop())
         return row, value, made
+
+    def _note(self, reader: _Reader) -> None:
+        """Note which -wal and -shm SQLite has opened with the file, or made."""
+        file, is_leftover, _, version = reader.identity
+        if not is_leftover:
+            reader.identity = file, False, _inode(f"{reader.target}-shm"), version
+            self._wal = _inode(f"{reader.target}-wal"), file
 
     def newest(self, status: str | None, limit: int) -> Iterator[dict[str, object]]:
         """Yield jobs as `get` returns them, the last updated first.
@@ -358,21 +370,24 @@ class JobStore:
             if not stat.S_ISREG(status.st_mode):  # to open a FIFO would wait
                 raise OSError(errno.EINVAL, "Not a regular file")
             target = os.path.realpath(self._path)  # SQLite follows links, too
-            # The -wal of another file, not written since the rename, which sets st_ctime.
-            wal = _stat_wal(target)
+            # The -wal of another file, not written since the rename. Other changes set the one
+            # time or the other, too, but seldom both.
+            wal = _stat(f"{target}-wal")
             left = (
                 wal
                 and self._wal
                 and wal.st_ino == self._wal[0]
                 and file != self._wal[1]
                 and wal.st_mtime_ns <= status.st_ctime_ns
+                and wal.st_mtime_ns <= Path(target).parent.stat().st_mtime_ns
             )
             leftover = _state(wal) if left else None
             if not os.path.samestat(os.stat(target), status):
                 return self._identity()  # a link has come to point elsewhere meanwhile
             self._seen = file, target, leftover
-        is_leftover = leftover is not None and leftover == _state(_stat_wal(target))
-        return *file, status.st_size, status.st_mtime_ns, status.st_ctime_ns, is_leftover
+        is_leftover = leftover is not None and leftover == _state(_stat(f"{target}-wal"))
+        shm = None if is_leftover else _inode(f"{target}-shm")
+        return file, is_leftover, shm, _version(status)
 
     def _take(self, identity: _Identity) -> _Reader | None:
         """Return an idle connection, and close those to what was there before."""
@@ -396,7 +411,7 @@ class JobStore:
                 identity = self._identity()
                 self._wait_for_others(identity)
                 # SQLite would mix a leftover -wal into the file; an immutable file it reads alone.
-                options = "mode=ro&immutable=1" if identity[-1] else "mode=ro"
+                options = "mode=ro&immutable=1" if identity[1] else "mode=ro"
                 target = os.path.realpath(self._path)
                 connection = sqlite3.connect(
                     f"{Path(target).as_uri()}?{options}",
@@ -404,9 +419,9 @@ class JobStore:
                     timeout=_LOCK_TIMEOUT,
                     check_same_thread=False,
                 )
-                # A link may have come to point elsewhere, and back, since the identity was taken.
+                # Another may have been there, and this one again, since the identity was taken.
                 status = os.stat(target)
-                if (status.st_dev, status.st_ino) == identity[:2]:
+                if ((status.st_dev, status.st_ino), _version(status)) == (identity[0], identity[3]):
                     reader = _Reader(identity, target, connection)
                     self._open.add(reader)
                     return reader
@@ -414,10 +429,10 @@ class JobStore:
         raise OSError(errno.ESTALE, "Replaced again and again while it was opened")
 
     def _wait_for_others(self, identity: _Identity) -> None:
-        """Return when no connection is open to another file than that of `identity`."""
+        """Return when no connection is open to another file, or -shm, than that of `identity`."""
         deadline = time.monotonic() + 2 * _LOCK_TIMEOUT
         while True:
-            others = [one for one in self._open.copy() if one.identity[:2] != identity[:2]]
+            others = [one for one in self._open.copy() if one.identity[:3] != identity[:3]]
             for reader in others:
                 with suppress(ValueError):  # in use
                     self._idle.remove(reader)
@@ -429,11 +444,20 @@ class JobStore:
             time.sleep(0.001)
 
 
-def _stat_wal(path: str) -> os.stat_result | None:
+def _stat(path: str) -> os.stat_result | None:
     try:
-        return os.stat(f"{path}-wal")
+        return os.stat(path)
     except FileNotFoundError:
         return None
+
+
+def _inode(path: str) -> int | None:
+    status = _stat(path)
+    return status and status.st_ino
+
+
+def _version(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _state(wal: os.stat_result | None) -> tuple[int, ...] | None:

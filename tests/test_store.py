@@ -3,9 +3,11 @@ import itertools
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
@@ -240,30 +242,48 @@ def test_a_wal_that_the_replaced_file_leaves_behind_is_not_read(
     assert [affected(jobs), affected(jobs)] == [2, 2]
 
 
-def replace(database: Path, plant: Plant, count: int) -> None:
-    """Put a new file in the place of the database, which has been written through its -wal."""
-    new = database.with_name("new.db")
-    store.create(new)
-    plant(path=new, affected_count=count)
-    new.replace(database)
-    for name in ("-wal", "-shm"):
-        Path(f"{database}{name}").unlink()
-
-
-def test_a_wal_of_the_new_files_own_is_read(jobs: JobStore, database: Path, plant: Plant) -> None:
-    """Even where something else than a rename has touched the new file since."""
+@pytest.mark.parametrize("beside", ["removed", "emptied"])
+@pytest.mark.parametrize(
+    "touch",
+    [lambda path: path.chmod(0o640), lambda path: path.with_name("another").touch()],
+    ids=["the file", "its folder"],
+)
+def test_a_wal_of_the_new_files_own_is_read(
+    jobs: JobStore, database: Path, plant: Plant, touch: Callable[[Path], None], beside: str
+) -> None:
+    """Even where something else than a rename has changed the one time or the other since."""
     assert jobs.get(JOB_ID)
     plant(affected_count=1)
-    replace(database, plant, 2)
+    run("PRAGMA wal_checkpoint(TRUNCATE)")(database)
+    new = database.with_name("new.db")
+    store.create(new)
+    plant(path=new, affected_count=2)
+    new.replace(database)
+    for name in ("-wal", "-shm") if beside == "removed" else ():
+        Path(f"{database}{name}").unlink()
+    time.sleep(0.02)
     with closing(sqlite3.connect(database)) as writer:
         writer.execute("UPDATE bulk_action_jobs SET affected_count = 3")
         writer.commit()
         time.sleep(0.02)
-        database.chmod(0o640)
+        touch(database)
         assert affected(jobs) == 3
         writer.execute("UPDATE bulk_action_jobs SET affected_count = 4")
         writer.commit()
         assert affected(jobs) == 4
+
+
+def test_a_commit_is_seen_though_the_shm_file_was_removed(jobs: JobStore, database: Path) -> None:
+    """SQLite would go on with the one that it has open, which no other process has."""
+    assert affected(jobs) == 137
+    Path(f"{database}-shm").unlink()
+    for count in (1, 2):
+        program = f"""import sqlite3  # a process of its own
+connection = sqlite3.connect({str(database)!r})
+connection.execute("UPDATE bulk_action_jobs SET affected_count = {count}")
+connection.commit()"""  # noqa: S608 (a number)
+        subprocess.run([sys.executable, "-c", program], check=True)
+        assert affected(jobs) == count
 
 
 def test_a_leftover_wal_that_a_writer_takes_up_is_read_from_then_on(
@@ -299,7 +319,28 @@ def test_a_connection_that_a_replacement_overtook_is_opened_anew(
     monkeypatch.setattr(sqlite3, "connect", replace_and_connect)
     assert affected(jobs) == 1
     (reader,) = jobs._idle
-    assert reader.identity[1] == database.stat().st_ino
+    assert reader.identity[0][1] == database.stat().st_ino
+
+
+def test_a_file_that_gave_way_to_another_while_it_was_opened_is_not_mistaken(
+    jobs: JobStore, database: Path, plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, away = database.with_name("other.db"), database.with_name("away.db")
+    store.create(other)
+    plant(path=other, affected_count=1)
+    connect = sqlite3.connect
+
+    def give_way(*args: object, **kwargs: object) -> sqlite3.Connection:
+        monkeypatch.undo()
+        database.rename(away)
+        other.rename(database)
+        connection = connect(*args, **kwargs)  # type: ignore[call-overload]
+        database.rename(other)
+        away.rename(database)
+        return connection  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(sqlite3, "connect", give_way)
+    assert affected(jobs) == 137
 
 
 def test_a_file_replaced_without_end_is_a_store_error(
@@ -361,7 +402,7 @@ def test_a_link_that_is_swapped_while_its_file_is_opened_is_not_mistaken(
     monkeypatch.setattr("os.path.realpath", swap_and_back)
     assert affected(linked) == 137
     (reader,) = linked._idle
-    assert reader.identity[1] == database.stat().st_ino
+    assert reader.identity[0][1] == database.stat().st_ino
     linked.close()
 
 
@@ -497,7 +538,7 @@ def test_what_a_slow_reader_keeps_of_the_old_file_is_passed_over(
     value = made[JOB_ID]
     identity = jobs._identity
 
-    def replace_first() -> tuple[int, int, int, int, int, bool]:
+    def replace_first() -> store._Identity:
         monkeypatch.undo()
         new.replace(database)
         assert jobs.cached(JOB_ID, count_of) == [2]
@@ -524,22 +565,27 @@ def test_a_file_is_not_opened_while_the_one_that_it_replaced_is_read_for_long(
     assert jobs.get(JOB_ID) == JOB
 
 
-def test_a_file_is_opened_once_the_one_that_it_replaced_is_read(
-    jobs: JobStore, database: Path, plant: Plant
+@pytest.mark.parametrize("gone", ["the file", "its -shm"])
+def test_a_file_is_opened_once_what_is_gone_is_read_no_more(
+    jobs: JobStore, database: Path, plant: Plant, gone: str
 ) -> None:
-    reader = jobs._connect()
-    new = database.with_name("new.db")
-    store.create(new)
-    plant(path=new, affected_count=2)
-    new.replace(database)
+    assert jobs.get(JOB_ID)
+    reader = jobs._idle.pop()
+    if gone == "the file":
+        new = database.with_name("new.db")
+        store.create(new)
+        plant(path=new)
+        new.replace(database)
+    else:
+        Path(f"{database}-shm").unlink()
     seen: list[object] = []
-    thread = threading.Thread(target=lambda: seen.append(affected(jobs)))
+    thread = threading.Thread(target=lambda: seen.append(jobs.get(JOB_ID)))
     thread.start()
     time.sleep(0.05)
     assert seen == []
     jobs._idle.append(reader)
     thread.join()
-    assert seen == [2]
+    assert seen == [JOB]
     assert reader not in jobs._open
 
 
@@ -619,6 +665,16 @@ def test_schema_sql_copies_what_the_store_compares(
     plant(**members)
     job = JOB | members
     assert jobs.get(JOB_ID) == {name: job[name] for name in job if job[name] is not None}
+
+
+def test_a_file_whose_text_is_not_utf_8_is_a_store_error(tmp_path: Path) -> None:
+    """Of ill-formed UTF-16, SQLite itself makes other text."""
+    path = tmp_path / "utf-16.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA encoding = 'UTF-16'")
+        connection.execute(f"CREATE TABLE bulk_action_jobs ({', '.join(JOB)})")
+    with pytest.raises(StoreError, match=r"its encoding is UTF-16.., not UTF-8"):
+        JobStore(path).get(JOB_ID)
 
 
 def test_a_column_of_another_make_that_has_the_name_is_no_copy(
