@@ -301,20 +301,13 @@ def _represent(job: Mapping[str, Any]) -> _Job:
 
 
 @click.command("openapi")
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write there.")
-def _print_openapi(output: Path | None) -> None:
+def _print_openapi() -> None:
     """Print the OpenAPI document, built anew from the schemas and the demo.
 
-    Example: flask openapi --output openapi.yaml
+    Example: flask openapi > openapi.yaml
     """
     import openapi
 
     with tempfile.TemporaryDirectory() as folder:
         config = {"DATABASE": demo.database(folder), "TOKENS_FILE": demo.TOKENS_FILE}
-        document = openapi.build(create_app(config).test_client())
-    if output is None:
-        click.echo(document, nl=False)
-    else:
-        new = output.with_name(f"{output.name}.new")
-        new.write_text(document, "utf-8")
-        new.replace(output)
+        click.echo(openapi.build(create_app(config).test_client()), nl=False)

@@ -160,6 +160,8 @@ class TokenFile:
         """
         path = self.path.resolve()
         new = path.with_name(f"{path.name}.new")
+        if path.exists() and not path.is_file():  # a device would become a file
+            raise TokensError(f"cannot write {path}: it is not a regular file")
         try:
             file = _claim(new)
             try:

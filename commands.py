@@ -28,6 +28,7 @@ from auth import TokenFile, TokensError
 from schemas import JobSchema, has_ended, is_uuid
 
 _MOST_COMPLAINTS = 20
+_LONGEST = 1_000_000  # seconds that a job is simulated
 
 jobs = AppGroup("jobs", help="Make a database of jobs, fill it, look at it, let a job run.")
 tokens = AppGroup("tokens", help="Make, list and revoke the tokens of clients.")
@@ -181,7 +182,9 @@ def _complaint(record: object, error: Exception) -> str:
 
 @jobs.command("list")
 @click.option("--status", help="Only jobs of this status.")
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(0), help="0 is all.")
+@click.option(
+    "--limit", default=20, show_default=True, type=click.IntRange(0, 10**9), help="0 is all."
+)
 @click.option("--json", "as_json", is_flag=True, help="One job a line, as JSON: see import.")
 def list_(status: str | None, limit: int, as_json: bool) -> None:
     """List jobs, the last updated first.
@@ -209,7 +212,7 @@ def list_(status: str | None, limit: int, as_json: bool) -> None:
 
 @jobs.command("simulate")
 @click.argument("job_id", metavar="ID")
-@click.option("--seconds", default=30.0, show_default=True, type=click.FloatRange(0))
+@click.option("--seconds", default=30.0, show_default=True)
 @click.option("--fail-at", type=click.IntRange(0, 99), metavar="PERCENT", help="Fail there.")
 @click.option("--cancel-at", type=click.IntRange(0, 99), metavar="PERCENT", help="Cancel there.")
 @click.option("--restart", is_flag=True, help="Run a job that has ended once more.")
@@ -224,6 +227,8 @@ def simulate(
     """
     if fail_at is not None and cancel_at is not None:
         raise click.UsageError("--fail-at and --cancel-at exclude each other.")
+    if not 0 <= seconds <= _LONGEST:  # FloatRange lets NaN pass
+        raise click.UsageError(f"--seconds is from 0 to {_LONGEST}.")
     path = _database()
     with _one_line(), closing(store.JobStore(path)) as reader:
         job = reader.get(job_id) if is_uuid(job_id) else None

@@ -329,6 +329,7 @@ def test_list_can_be_narrowed(invoke: Invoke, plant: Plant) -> None:
     assert count() == 20
     assert count("--limit", "3") == 3
     assert count("--limit", "0") == 25
+    assert invoke("jobs", "list", "--limit", str(2**63)).exit_code == 2
     assert count("--status", "failed") == 5
 
 
@@ -520,6 +521,18 @@ def test_simulate_ends_at_once_where_the_job_is_past_its_end(
     assert result.output == "cancelled at 60 percent, 82 clients.\n"
 
 
+@pytest.mark.parametrize("seconds", ["-1", "nan", "inf", "1e300", "1000001"])
+def test_simulate_refuses_a_time_that_never_ends(
+    invoke: Invoke, plant: Plant, database: Path, seconds: str
+) -> None:
+    plant(status="scheduled", executed_at=None, completed_at=None)
+    before = stored(database)
+    result = invoke("jobs", "simulate", JOB_ID, "--seconds", seconds)
+    assert result.exit_code == 2
+    assert result.output.endswith("Error: --seconds is from 0 to 1000000.\n")
+    assert stored(database) == before
+
+
 def test_simulate_shows_its_progress_on_a_terminal_alone(
     invoke: Invoke, plant: Plant, database: Path
 ) -> None:
@@ -563,6 +576,15 @@ def test_create_keeps_mode_comments_order_and_link(
     assert tokens_file.read_text().startswith(text + "\n")
     assert stat.S_IMODE(tokens_file.stat().st_mode) == 0o640
     assert link.is_symlink()
+
+
+def test_create_leaves_what_is_no_file_as_it_is(invoke: Invoke, tokens_file: Path) -> None:
+    tokens_file.unlink()
+    os.mkfifo(tokens_file)
+    result = invoke("tokens", "create", "laptop")
+    assert result.exit_code == 1
+    assert result.output == f"Error: cannot write {tokens_file}: it is not a regular file.\n"
+    assert tokens_file.is_fifo()
 
 
 def test_create_can_set_an_expiry(invoke: Invoke, tokens_file: Path) -> None:

@@ -1,5 +1,6 @@
 """The server that the README recommends, started as it says."""
 
+import socket
 import sqlite3
 import threading
 import time
@@ -31,6 +32,18 @@ def test_it_serves(server: Server) -> None:
     head = talk(server.port, REQUEST.replace(b"GET", b"HEAD"))
     assert head.startswith(b"HTTP/1.1 200 OK\r\n")
     assert head.endswith(b"\r\n\r\n")
+
+
+def test_it_does_not_wait_for_a_client_that_is_slow_to_ask_when_it_is_told_to_end(
+    server: Server,
+) -> None:
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall(REQUEST[:20])
+        time.sleep(0.5)
+        start = time.monotonic()
+        server.terminate()
+        server.wait()
+    assert time.monotonic() - start < 5
 
 
 def test_it_answers_what_it_has_begun_when_it_is_told_to_end(
