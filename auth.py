@@ -1,6 +1,5 @@
 """Bearer tokens (RFC 6750), from a file that holds their digests and never the tokens."""
 
-import errno
 import hashlib
 import hmac
 import logging
@@ -92,12 +91,14 @@ class TokenFile:
     def _read(self) -> tuple[tuple[int, ...], list[Token], list[str]]:
         """Return what `read` does, after the version of the file that was read."""
         tokens, complaints = [], []
-        with self._errors():
+        try:
             if not stat.S_ISREG(os.stat(self._path).st_mode):  # to open a FIFO would wait
-                raise OSError(errno.EINVAL, "Not a regular file")
+                raise self._error("Not a regular file")
             with self.path.open(encoding="utf-8-sig", errors="replace") as file:
                 version = _version(os.fstat(file.fileno()))
                 lines = file.read().split("\n")
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+            raise self._error(error) from error
         for number, line in enumerate(lines, 1):
             if text := _COMMENT.split(line)[0].strip():
                 try:
@@ -106,13 +107,8 @@ class TokenFile:
                     complaints.append(f"{self.path}, line {number}: {error}")
         return version, tokens, complaints
 
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-            reason = getattr(error, "strerror", None) or error
-            raise TokensError(f"cannot read {self.path}: {reason}") from error
+    def _error(self, reason: object) -> TokensError:
+        return TokensError(f"cannot read {self.path}: {getattr(reason, 'strerror', reason)}")
 
     def check(self) -> None:
         """Raise `TokensError` unless the file has a token and every line of it is well-formed."""
@@ -198,8 +194,10 @@ class TokenFile:
         return name
 
     def _current(self) -> list[Token]:
-        with self._errors():
+        try:
             version = _version(os.stat(self._path))
+        except (OSError, ValueError) as error:
+            raise self._error(error) from error
         seen, settled, tokens, said = self._latest
         if version != seen or not settled:
             # The version that was read, whatever a link has come to point at meanwhile.

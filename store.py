@@ -452,8 +452,10 @@ def _stat(path: str) -> os.stat_result | None:
 
 
 def _inode(path: str) -> int | None:
-    status = _stat(path)
-    return status and status.st_ino
+    try:  # not through _stat: every request comes by
+        return os.stat(path).st_ino
+    except FileNotFoundError:
+        return None
 
 
 def _version(status: os.stat_result) -> tuple[int, int, int]:
