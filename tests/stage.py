@@ -79,20 +79,20 @@ class Stage:
         self.committed = 1  # the last state that a request must see
         self.begun = 1  # the last that it may see
         self.latest = 1  # the last that came
-        self.statuses: Counter[int] = Counter()
+        self.statuses: Counter[int] = Counter()  # of the requests begun while it is here
         self.wrong: list[str] = []
         self._local = threading.local()
 
     def ask(self, index: int) -> int:
         """Ask for a job, note what is wrong with the answer, and return its status."""
-        floor = self.committed
+        floor, statuses = self.committed, self.statuses
         try:
             status, headers, body = self._talk(f"/api/actions/bulk/jobs/{job_id(index)}")
         except (OSError, http.client.HTTPException) as error:
             self._local.connection = None
             self.wrong.append(f"no answer: {error!r}")
             return 0
-        self.statuses[status] += 1
+        statuses[status] += 1
         if status == 200:
             got = json.loads(body)
             number = got.get("affected_count")
