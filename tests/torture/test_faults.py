@@ -21,10 +21,14 @@ Ticks = Callable[[], Iterator[float]]
 
 
 def endure(
-    stage: Stage, inject: Callable[[], object], repair: Callable[[], object], lasts: float = 0.4
+    stage: Stage,
+    inject: Callable[[], object],
+    repair: Callable[[], object],
+    lasts: float = 0.4,
+    clients: int = 4,
 ) -> set[int]:
     """Inject a fault under load and repair it; return the statuses that came in between."""
-    with stage.load():
+    with stage.load(clients):
         time.sleep(0.2)
         stage.committed = stage.begun
         inject()
@@ -147,7 +151,9 @@ def test_a_replaced_file_that_others_write_to_at_once(stage: Stage, ticks: Ticks
 def test_a_lock_of_three_seconds(stage: Stage) -> None:
     stage.replace_with_rollback_journal()
     with closing(sqlite3.connect(stage.path)) as writer:
-        during = endure(stage, lambda: writer.execute("BEGIN EXCLUSIVE"), writer.rollback, lasts=3)
+        # One client: each waits a second, one after the other.
+        lock, release = lambda: writer.execute("BEGIN EXCLUSIVE"), writer.rollback
+        during = endure(stage, lock, release, lasts=3, clients=1)
     assert during == {500}
 
 
