@@ -833,3 +833,17 @@ def test_no_read_is_older_than_the_last_change_before_it(
         thread.join()
     assert len(seen) > 20
     assert [(floor, count) for floor, count in seen if count < floor] == []
+
+
+def test_a_write_makes_no_file(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="unable to open"), store.writing(tmp_path / "none.db"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_newest_comes_first_whatever_the_case_of_its_time(jobs: JobStore, plant: Plant) -> None:
+    times = ["2026-05-16t10:00:00z", "2026-05-16T11:00:00Z", "2026-05-16t12:00:00z"]
+    for digit, time_ in zip("123", times, strict=True):
+        plant(job_id=digit * 8 + JOB_ID[8:], updated_at=time_)
+    newest = [job["updated_at"] for job in jobs.newest(None, 3)]
+    assert newest == times[::-1]
