@@ -836,8 +836,8 @@ def test_no_read_is_older_than_the_last_change_before_it(
 
 
 def test_a_write_makes_no_file(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="unable to open"), store.writing(tmp_path / "none.db"):
-        pass
+    with contextlib.ExitStack() as stack, pytest.raises(StoreError, match="unable to open"):
+        stack.enter_context(store.writing(tmp_path / "none.db"))
     assert list(tmp_path.iterdir()) == []
 
 
