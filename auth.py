@@ -173,10 +173,13 @@ class TokenFile:
                     file.writelines(f"{line}\n" for line in lines)
                     file.flush()
                     os.fsync(file.fileno())
-                if lines != before:
+                if lines == before:
+                    new.unlink()
+                else:
                     new.replace(path)
-            finally:
+            except BaseException:  # not finally: after the rename the name is another's to claim
                 new.unlink(missing_ok=True)
+                raise
         except OSError as error:
             raise TokensError(f"cannot write {path}: {error}") from error
 

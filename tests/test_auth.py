@@ -224,6 +224,21 @@ def test_a_link_that_is_swapped_while_its_file_is_read_is_read_again(
     assert tokens.verify(TOKEN) == "tester"
 
 
+def test_a_rewrite_leaves_the_next_command_its_file(
+    tokens_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next one may claim the name as soon as this one has renamed its file."""
+    replace = Path.replace
+
+    def replaced(self: Path, target: Path) -> None:
+        replace(self, target)
+        self.write_text("of the next command")
+
+    monkeypatch.setattr(Path, "replace", replaced)
+    TokenFile(tokens_file).add("laptop", None)
+    assert Path(f"{tokens_file}.new").read_text() == "of the next command"
+
+
 def test_a_pipe_is_no_token_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(TokensError, match="Not a regular file"):
