@@ -28,7 +28,8 @@ _COMMENT = re.compile(r"(?:^|\s)#")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _NAME = re.compile(r"[!\"$-~]+")
 _LINE = re.compile(r"([0-9A-Fa-f]{64})\s+([!-~]+)(?:\s+([!-~]+))?")
-_SETTLED = 2_000_000_000  # nanoseconds; no file system's clock ticks more slowly
+_TICK = 2_000_000_000  # nanoseconds; no file system's clock ticks more slowly
+_FINE_TICK = 100_000_000  # nor one that shows fractions of a second
 _View = TypeVar("_View", bound=Callable[..., Any])
 _log = logging.getLogger(__name__)
 
@@ -203,10 +204,12 @@ class TokenFile:
             raise self._error(error) from error
         seen, settled, tokens, said = self._latest
         if version != seen or not settled:
+            now = time.time_ns()
             # The version that was read, whatever a link has come to point at meanwhile.
             version, tokens, complaints = self._read()
             # A second edit within one tick of the clock leaves the times as they are.
-            settled = time.time_ns() - max(version[-2:]) > _SETTLED
+            changed = max(version[-2:])
+            settled = now - changed > (_FINE_TICK if changed % 1_000_000_000 else _TICK)
             self._latest = version, settled, tokens, complaints  # at once, for other threads
             for complaint in complaints:
                 if complaint not in said:

@@ -8,14 +8,14 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import date
-from typing import Any
+from typing import Any, cast
 
 from marshmallow import Schema, ValidationError, fields, missing, validate
 
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _DATE_TIME = re.compile(
-    r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
-    r"[Tt](?:[01][0-9]|2[0-3]):[0-5][0-9]:(?:[0-5][0-9]|60)(?:\.[0-9]+)?"
+    r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8]|(?P<late_day>29|3[01]))"
+    r"[Tt](?:[01][0-9]|2[0-3]):[0-5][0-9]:(?:[0-5][0-9]|(?P<leap_second>60))(?:\.[0-9]+)?"
     r"(?:[Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
 )
 
@@ -48,14 +48,16 @@ def is_date_time(value: object) -> bool:
 
     Its day is one of the calendar, and a leap second falls at 23:59 UTC (5.7).
     """
-    if not isinstance(value, str) or not _DATE_TIME.fullmatch(value):
+    if not isinstance(value, str) or not (match := _DATE_TIME.fullmatch(value)):
         return False
-    if value[8:10] > "28":
+    if match.lastindex is None:  # neither group: most are that
+        return True
+    if match["late_day"]:
         try:  # year 0 is a leap year, as 2000 is
             date(int(value[:4]) or 2000, int(value[5:7]), int(value[8:10]))
         except ValueError:
             return False
-    if value[17:19] != "60":
+    if not match["leap_second"]:
         return True
     minutes = int(value[11:13]) * 60 + int(value[14:16])
     if value[-1] not in "Zz":
@@ -79,11 +81,8 @@ class _Exact(fields.Field[Any]):
     error: str
 
     def serialize(self, attr: str, obj: Any, accessor: Any = None, **_: Any) -> Any:
-        value = obj.get(attr, missing)  # a mapping: marshmallow would look for an attribute, too
-        if self.accepts(value) and not self.validators:
-            return value
-        try:
-            return self.deserialize(value)
+        try:  # a mapping: marshmallow would look for an attribute, too
+            return self.deserialize(obj.get(attr, missing))
         except ValidationError as error:
             raise ValidationError({attr: error.messages}) from None
 
@@ -145,6 +144,20 @@ class JobSchema(Schema):
             "and `completed_at` are left out until the job has reached them; all else is always "
             "there. More members may come."
         )
+
+    def dump(self, obj: Mapping[str, Any], **_: Any) -> dict[str, Any]:
+        """Return the members of a job, each checked: marshmallow's own way takes twice as long.
+
+        Raises `ValidationError`, which names the first member at fault.
+        """
+        members = {}
+        for name, field in cast("dict[str, _Exact]", self.dump_fields).items():
+            value = obj.get(name, missing)
+            if not field.accepts(value) or field.validators:
+                value = field.serialize(name, obj)  # which says what is wrong, if anything is
+            if value is not missing:
+                members[name] = value
+        return members
 
     job_id = UUID(required=True, metadata={"description": "The job's UUID (RFC 9562)."})
     criteria_json = Text(

@@ -71,7 +71,7 @@ _WRITE_LOCK_TIMEOUT = 10.0  # seconds that a write waits for another to end
 _MOST_IDLE = 8  # connections
 _MOST_REPLACED = 100  # times while it is opened
 _MOST_MADE = 1000  # jobs
-_LONGEST_MADE = 4096  # characters of a job's text
+_LONGEST_MADE = 4096  # characters of a job's row
 
 _NO_FOLDER = (
     "SQLite keeps a -wal and a -shm file beside a database in WAL mode, and may not write in its "
@@ -185,8 +185,11 @@ class _Reader:
         seen, self.data_version = self.data_version, version
         return bool(version == seen)
 
-    def find(self, job_id: str) -> list[object] | None:
-        """Return a job's row; raise `sqlite3.DatabaseError` where it is not what was written."""
+    def find(self, job_id: str) -> tuple[list[object] | None, int]:
+        """Return a job's row, if there is one, and its length in characters.
+
+        Raises `sqlite3.DatabaseError` where it is not what was written.
+        """
         if self._select is None:
             encoding, has_copies = self.connection.execute(_DESCRIBE).fetchone()
             if encoding != "UTF-8":  # where SQLite mends what is ill-formed without a word
@@ -200,16 +203,17 @@ class _Reader:
             # Python's own: text that is not UTF-8. To decode each text here costs more.
             self.connection.text_factory = _decode
             *row, copy = next(self.connection.execute(self._select, (job_id,)))
-        is_sound = copy
-        if row[0] is not None:
+        if row[0] is None:
+            text, is_sound = "", copy
+        else:
+            text = "|".join(["" if value is None else str(value) for value in row])
             # A damaged index leads to the row of another job, too, sound as it is.
             is_sound = str(row[0]).lower() == job_id and (
-                self._select is _SELECT_ANY
-                or copy == "|".join(["" if value is None else str(value) for value in row])
+                copy == text or self._select is _SELECT_ANY
             )
         if not is_sound:
             raise sqlite3.DatabaseError("a row is damaged: it differs from its copy, or its index")
-        return None if row[0] is None else row
+        return None if row[0] is None else row, len(text)
 
 
 class JobStore:
@@ -255,10 +259,9 @@ class JobStore:
         if value is not _UNMADE:
             return cast("_T", value)
         value = None if row is None else make(_members(row))
-        if sum([len(text) for text in row or () if isinstance(text, str)]) <= _LONGEST_MADE:
-            if len(made) >= _MOST_MADE:
-                made.clear()
-            made[job_id] = value
+        if len(made) >= _MOST_MADE:
+            made.clear()
+        made[job_id] = value
         return value
 
     def _retry(self, job_id: str, *, may_be_made: bool) -> _Read:
@@ -297,7 +300,9 @@ class JobStore:
                     else:
                         made = self._made = {}
                 if value is _UNMADE:
-                    row = reader.find(job_id)
+                    row, length = reader.find(job_id)
+                    if length > _LONGEST_MADE:
+                        made = {}  # thrown away with what is kept in it
             except BaseException:
                 self._close(reader)
                 raise

@@ -176,14 +176,47 @@ def test_an_edit_counts_with_the_next_request(get: Get, tokens_file: Path) -> No
         assert get().status_code == 404
 
 
-def test_a_file_that_has_settled_is_not_read_again(
-    tokens_file: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("changed", "age", "settled"),
+    [
+        (1_700_000_000_250_000_000, 50_000_000, False),
+        (1_700_000_000_250_000_000, 150_000_000, True),
+        (1_700_000_000_000_000_000, 150_000_000, False),  # a clock of whole seconds
+        (1_700_000_000_000_000_000, 2_050_000_000, True),
+    ],
+)
+def test_a_file_is_not_read_again_once_an_edit_would_show_in_its_times(
+    tokens_file: Path, monkeypatch: pytest.MonkeyPatch, changed: int, age: int, settled: bool
 ) -> None:
-    monkeypatch.setattr("time.time_ns", lambda: tokens_file.stat().st_ctime_ns + 3 * 10**9)
+    monkeypatch.setattr("auth._version", lambda _: (1, 2, 3, changed, changed))
+    monkeypatch.setattr("time.time_ns", lambda: changed + age)
     tokens = TokenFile(tokens_file)
     assert tokens.verify(TOKEN) == "tester"
-    monkeypatch.setattr(tokens, "_read", None)
+    tokens_file.write_text("")
+    assert tokens.verify(TOKEN) == ("tester" if settled else None)
+
+
+def test_the_age_of_a_file_is_that_before_it_is_read(
+    tokens_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else an edit during a slow read would never be seen."""
+    now = tokens_file.stat().st_mtime_ns
+    monkeypatch.setattr("time.time_ns", lambda: now)
+    tokens = TokenFile(tokens_file)
+    read = tokens._read
+
+    def read_slowly() -> object:
+        nonlocal now
+        found = read()
+        now += 10**10
+        return found
+
+    monkeypatch.setattr(tokens, "_read", read_slowly)
+    status = tokens_file.stat()
+    monkeypatch.setattr("os.stat", lambda *_, **__: status)
     assert tokens.verify(TOKEN) == "tester"
+    tokens_file.write_text("")
+    assert tokens.verify(TOKEN) is None
 
 
 def test_a_byte_that_is_no_utf_8_spoils_its_line_alone(tokens_file: Path) -> None:

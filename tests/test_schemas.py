@@ -2,9 +2,9 @@ from typing import Any
 
 import pytest
 from conftest import JOB
-from marshmallow import ValidationError
+from marshmallow import ValidationError, validate
 
-from schemas import JobSchema, ProblemSchema
+from schemas import Integer, JobSchema, ProblemSchema
 
 JOBS = JobSchema()
 UUID = "2eb8aa08-aa98-11ea-b4aa-73b441d16380"
@@ -165,6 +165,15 @@ def test_an_error_on_dump_names_its_member() -> None:
 
 def test_dump_keeps_the_documented_order_whatever_the_order_of_the_job() -> None:
     assert list(JOBS.dump(dict(reversed(JOB.items())))) == list(JOB)
+
+
+def test_dump_checks_what_a_validator_asks_for_too() -> None:
+    class Limited(JobSchema):
+        max_limit = Integer(required=True, validate=validate.Range(max=JOB["max_limit"]))
+
+    assert Limited().dump(JOB) == JOB
+    with pytest.raises(ValidationError):
+        Limited().dump(JOB | {"max_limit": JOB["max_limit"] + 1})
 
 
 def test_load_refuses_an_unknown_member_by_name() -> None:
