@@ -29,7 +29,7 @@ import messages
 from auth import LINE, TokenFile, TokensError, bearer_auth
 from messages import current_request
 from problems import Problem, problem_response
-from schemas import JobSchema, has_ended, is_uuid, to_json
+from schemas import JobSchema, has_ended, is_uuid
 from store import JobStore, StoreError
 
 RETRY_AFTER = 2  # seconds until a job that has not ended is worth asking for again
@@ -292,7 +292,7 @@ def _represent(job: Mapping[str, Any]) -> _Job:
     Raises ValueError, which names job and members, where it breaks the contract.
     """
     try:
-        body = to_json(_JOBS.dump(job)).encode() + b"\n"
+        body = _JOBS.dumps(job).encode() + b"\n"
     except ValidationError:  # it names the first member at fault; the log names all
         members = _JOBS.validate(job)
         raise ValueError(f"job {job['job_id']} breaks the contract: {members}") from None

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import date
+from json.encoder import encode_basestring
 from typing import Any, cast
 
 from marshmallow import Schema, ValidationError, fields, missing, validate
@@ -158,6 +159,17 @@ class JobSchema(Schema):
             if value is not missing:
                 members[name] = value
         return members
+
+    def dumps(self, obj: Mapping[str, Any], *_: Any, **__: Any) -> str:
+        """Return a job as JSON on one line, each member checked as by `dump`.
+
+        The json module takes twice as long: it does not know that there is text and integers alone.
+        """
+        members = [
+            f'"{name}": {encode_basestring(value) if type(value) is str else value}'
+            for name, value in self.dump(obj).items()
+        ]
+        return f"{{{', '.join(members)}}}"
 
     job_id = UUID(required=True, metadata={"description": "The job's UUID (RFC 9562)."})
     criteria_json = Text(

@@ -476,7 +476,4 @@ def _decode(data: bytes) -> str:
 
 
 def _members(row: Sequence[object]) -> dict[str, object]:
-    members = dict(zip(COLUMNS, row, strict=True))
-    if None in row:
-        members = {name: value for name, value in members.items() if value is not None}
-    return members
+    return {name: value for name, value in zip(COLUMNS, row, strict=True) if value is not None}

@@ -1,3 +1,4 @@
+import json
 from typing import Any
 
 import pytest
@@ -174,6 +175,12 @@ def test_dump_checks_what_a_validator_asks_for_too() -> None:
     assert Limited().dump(JOB) == JOB
     with pytest.raises(ValidationError):
         Limited().dump(JOB | {"max_limit": JOB["max_limit"] + 1})
+
+
+@pytest.mark.parametrize("text", ["", '"\\/', "\0\x1f\x7f\u2028", "Ünïcödé 🚦", "a\nb"])
+def test_dumps_is_the_json_of_dump(text: str) -> None:
+    job = JOB | {"action_reason": text, "max_limit": -(2**63)}
+    assert JOBS.dumps(job) == json.dumps(JOBS.dump(job), ensure_ascii=False)
 
 
 def test_load_refuses_an_unknown_member_by_name() -> None:
