@@ -89,6 +89,7 @@ _REASONS = {  # where SQLite says no more than "attempt to write a readonly data
 # Device and inode; whether the -wal is a leftover, else the inode of the -shm, if any; size, times.
 _File = tuple[int, int]
 _Identity = tuple[_File, bool, int | None, tuple[int, int, int]]
+_EXPIRED = 0, 0, 0  # no file's size and times
 _UNMADE = object()
 # A row; what was made of it, or _UNMADE; where to keep what is made of it now.
 _Read = tuple[list[object] | None, object, dict[str, object]]
@@ -178,6 +179,13 @@ class _Reader:
         self.connection = connection
         self.data_version: int | None = None
         self._select: str | None = None
+
+    def expire(self) -> None:
+        """Make it one that is closed and not taken again.
+
+        Until then it keeps the file's inode number from a new file, which would pass for the old.
+        """
+        self.identity = (*self.identity[:3], _EXPIRED)
 
     def has_seen_all(self) -> bool:
         """Tell whether there was no commit since the last call."""
@@ -304,10 +312,12 @@ class JobStore:
                     if length > _LONGEST_MADE:
                         made = {}  # thrown away with what is kept in it
             except BaseException:
-                self._close(reader)
+                self._idle.append(reader)
+                reader.expire()
                 raise
         except (sqlite3.Error, OSError, ValueError) as error:  # ValueError: a NUL in the path
-            self.close()
+            for other in self._idle.copy():
+                other.expire()
             raise self._error(error) from error
         self._idle.append(reader)
         if len(self._idle) > _MOST_IDLE:
@@ -342,8 +352,10 @@ class JobStore:
 
     def check(self) -> None:
         """Raise `StoreError` unless a read works now; leave no connection open."""
-        self.get("")
-        self.close()
+        try:
+            self.get("")
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Close the idle connections; a later read opens its own."""

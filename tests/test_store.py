@@ -362,6 +362,35 @@ def test_a_file_replaced_without_end_is_a_store_error(
     assert jobs._open == set()
 
 
+@pytest.mark.parametrize("spoil", [b"", b"not a database" * 1000, None])
+def test_a_file_that_comes_after_a_fault_does_not_pass_for_the_one_before(
+    jobs: JobStore, database: Path, plant: Plant, spoil: bytes | None
+) -> None:
+    """The system gives the inode number of a removed file to the next, and SQLite its -wal."""
+    jobs.get(JOB_ID)
+    plant(affected_count=1)
+    assert affected(jobs) == 1
+    other = database.with_name("other.db")
+    store.create(other)
+    plant(path=other, affected_count=2)
+    inode = database.stat().st_ino
+    if spoil is not None:
+        database.write_bytes(spoil)
+        with pytest.raises(StoreError):
+            jobs.get(JOB_ID)
+    database.unlink()
+    with pytest.raises(StoreError):
+        jobs.get(JOB_ID)
+    for number in range(1000):
+        new = database.with_name(f"{number}.db")
+        new.touch()
+        if new.stat().st_ino == inode:
+            break
+    shutil.copyfile(other, new)
+    new.rename(database)
+    assert [affected(jobs), affected(jobs)] == [2, 2]
+
+
 def test_the_wal_of_a_file_that_comes_back_is_its_own(
     jobs: JobStore, database: Path, plant: Plant
 ) -> None:
@@ -699,7 +728,7 @@ def test_a_fault_is_a_store_error_until_the_file_is_repaired(
         jobs.get(JOB_ID)
     assert str(database) in str(caught.value)
     assert caught.value.__cause__ is not None
-    assert jobs._idle == []
+    assert len(jobs._idle) <= 1
     for path in (database, Path(f"{database}-wal"), Path(f"{database}-shm")):
         if path.is_dir():
             path.rmdir()
@@ -762,7 +791,14 @@ def test_an_id_that_no_text_can_hold_is_a_store_error(jobs: JobStore) -> None:
 
 def test_a_check_leaves_no_connection_for_a_fork_to_share(jobs: JobStore) -> None:
     jobs.check()
-    assert jobs._idle == []
+    assert jobs._open == set()
+
+
+def test_nor_does_a_check_that_fails(jobs: JobStore, database: Path) -> None:
+    database.write_bytes(b"not a database" * 1000)
+    with pytest.raises(StoreError):
+        jobs.check()
+    assert jobs._open == set()
 
 
 # Threads
