@@ -20,6 +20,8 @@ from flask.cli import FlaskGroup
 from flask.sessions import NullSession, SessionInterface
 from flask_swagger_ui import get_swaggerui_blueprint
 from marshmallow import ValidationError
+from werkzeug.exceptions import PreconditionFailed
+from werkzeug.http import parse_date
 from werkzeug.routing import MapAdapter
 from werkzeug.wrappers import Response as WerkzeugResponse
 
@@ -77,7 +79,8 @@ class _Routes(MapAdapter):
 
     def match(self, *args: Any, **kwargs: Any) -> Any:
         folder, _, id = self.path_info.rpartition("/")  # noqa: A001 (the documented name)
-        if folder == _FOLDER and id and self.default_method in ("GET", "HEAD"):
+        is_flasks = not args and kwargs == {"return_rule": True}
+        if folder == _FOLDER and id and is_flasks and self.default_method in ("GET", "HEAD"):
             (rule,) = self.map.iter_rules("get_bulk_action_job")
             return rule, {"id": id}
         return super().match(*args, **kwargs)
@@ -92,13 +95,15 @@ class _Flask(Flask):
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         """Return what finds a request's route: no route, and no URL here, depends on the host."""
         if request is None or self.config["TRUSTED_HOSTS"] is not None:
-            return super().create_url_adapter(request)
-        script, path, method = request.root_path, request.path, request.method
-        if (
-            request.environ["REQUEST_METHOD"] != method
-        ):  # methods are case-sensitive (RFC 9110, 9.1)
+            adapter = super().create_url_adapter(request)  # refuses the hosts that are not
+            if request is None:
+                return adapter
+        path, method = request.path, request.method
+        if request.environ["PATH_INFO"].startswith("//"):  # Werkzeug would take them for one
+            path = f"/.{path}"
+        if method != method.upper():  # Werkzeug would take it for that (RFC 9110, 9.1)
             method = "-"
-        return _Routes(self.url_map, "", script, "", request.scheme, path, method)
+        return _Routes(self.url_map, "", request.root_path, "", request.scheme, path, method)
 
     def ensure_sync(self, func: _Function) -> _Function:
         """Return the function as it is: none here is a coroutine, and to look costs time."""
@@ -154,9 +159,10 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     def health() -> Response:
         try:
             store.get("")  # names no job, but takes a real read to tell
-        except StoreError as error:
+            tokens.verify("")
+        except (StoreError, TokensError) as error:
             app.logger.exception("not healthy [request %s]", current_request().id)
-            raise Problem(503, "The service cannot read its jobs.") from error
+            raise Problem(503, "The service cannot read its jobs or its tokens.") from error
         headers = {"Cache-Control": "no-store"}
         return Response('{"status": "ok"}\n', headers=headers, mimetype="application/json")
 
@@ -182,6 +188,10 @@ def _open(app: Flask) -> tuple[JobStore, TokenFile]:
         "FLASK_DATABASE must be the path of a database made by flask jobs init, or from "
         "schema.sql: sqlite3 jobs.db < schema.sql"
     )
+    tokens_remedy = (
+        f"FLASK_TOKENS_FILE must be the path of a file with a line {LINE!r} for each token: "
+        "flask tokens create NAME"
+    )
     serves_demo = database is None
     if serves_demo:
         try:
@@ -194,10 +204,7 @@ def _open(app: Flask) -> tuple[JobStore, TokenFile]:
         tokens_file = demo.TOKENS_FILE if tokens_file is None else tokens_file
         remedy = f"Delete {app.instance_path}, and start again, to have the demo made anew."
     elif tokens_file is None:
-        raise click.ClickException(
-            "a DATABASE is configured, but no TOKENS_FILE: set FLASK_TOKENS_FILE to the path of a "
-            f"file with a line {LINE!r} for each token: flask tokens create NAME"
-        )
+        raise click.ClickException(f"a DATABASE is configured, but no TOKENS_FILE: {tokens_remedy}")
     store, tokens = JobStore(str(database)), TokenFile(str(tokens_file))
     try:
         store.check()
@@ -205,10 +212,7 @@ def _open(app: Flask) -> tuple[JobStore, TokenFile]:
     except StoreError as error:
         raise click.ClickException(f"{error}. {remedy}") from error
     except TokensError as error:
-        raise click.ClickException(
-            f"{error}. FLASK_TOKENS_FILE must be the path of a file with a line {LINE!r} for each "
-            "token: flask tokens create NAME"
-        ) from error
+        raise click.ClickException(f"{error}. {tokens_remedy}") from error
     if serves_demo:
         demo.announce(app, public=tokens.path == demo.TOKENS_FILE)
     return store, tokens
@@ -219,13 +223,14 @@ def _add_pages(app: Flask) -> None:
 
     @app.get("/openapi.yaml")
     def openapi_document() -> WerkzeugResponse:
+        _pass_over_bad_dates()
         document = _OPENAPI.read_text("utf-8")
         if request.root_path:  # mounted there: its server is not the root of the host
             server = json.dumps(current_request().reference(""))
             document = document.replace("- url: /\n", f"- url: {server}\n", 1)
         response = Response(document, mimetype="application/yaml")
         response.add_etag()
-        return response.make_conditional(request)
+        return _protect(response.make_conditional(request))
 
     @app.get("/")
     @app.get("/docs")
@@ -233,12 +238,25 @@ def _add_pages(app: Flask) -> None:
         return redirect(current_request().reference("/docs/"))
 
     docs = get_swaggerui_blueprint(**_DOCS)
+    docs.before_request(_pass_over_bad_dates)
     docs.after_request(_protect)
     app.register_blueprint(docs, url_prefix="/docs")
 
 
-def _protect(response: Response) -> Response:
+def _pass_over_bad_dates() -> None:
+    """Empty the conditions with a date that Werkzeug fails on (RFC 9110, 13.1.3 to 13.1.5)."""
+    for name in ("HTTP_IF_MODIFIED_SINCE", "HTTP_IF_UNMODIFIED_SINCE", "HTTP_IF_RANGE"):
+        try:
+            parse_date(request.environ.get(name))
+        except OverflowError:
+            request.environ[name] = ""
+
+
+def _protect(response: WerkzeugResponse) -> WerkzeugResponse:
     """Let a page run and load what is its own alone (Content Security Policy, level 3)."""
+    if response.status_code == 412:
+        response.close()
+        return problem_response(PreconditionFailed())
     if response.mimetype == "text/html":
         text = "" if response.direct_passthrough else response.get_data(as_text=True)
         scripts = re.findall("<script>(.+?)</script>", text, re.DOTALL)
@@ -309,5 +327,9 @@ def _print_openapi() -> None:
     import openapi
 
     with tempfile.TemporaryDirectory() as folder:
-        config = {"DATABASE": demo.database(folder), "TOKENS_FILE": demo.TOKENS_FILE}
+        config = {
+            "DATABASE": demo.database(folder),
+            "TOKENS_FILE": demo.TOKENS_FILE,
+            "TRUSTED_HOSTS": None,
+        }
         click.echo(openapi.build(create_app(config).test_client()), nl=False)

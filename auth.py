@@ -273,8 +273,8 @@ def _challenge(status: int) -> NoReturn:
     """
     challenge = f'Bearer realm="{REALM}"'
     detail = "Authentication is required: send a bearer token."
-    scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and credentials.strip():
+    credentials = request.authorization
+    if credentials and credentials.type == "bearer" and credentials.token:
         detail = "The access token is unknown, expired or revoked."
         challenge += f', error="invalid_token", error_description="{detail}"'
     raise Problem(status, detail, headers={"WWW-Authenticate": challenge})

@@ -39,9 +39,9 @@ def announce(app: Flask, *, public: bool) -> None:
     `public` tells whether it is to the demo's token, and not to those of a file of one's own.
     """
     context = click.get_current_context(silent=True)
-    if context is None:
+    if context is None or context.command is not run_command:  # a server may be a command, too
         app.logger.warning("No DATABASE is configured: serving the demo jobs")
-    elif context.command is run_command and not is_running_from_reloader():
+    elif not is_running_from_reloader():
         host, port = context.params["host"], context.params["port"]
         host = f"[{host}]" if ":" in host else host
         url = f"http://{host}:{port}/api/actions/bulk/jobs/{job_id(2)}"

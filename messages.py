@@ -18,7 +18,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 class Request(flask.Request):
-    """A request with an id, and the time when it came.
+    """A request with an id, and the time when it came. Its method is in the case it came in.
 
     `id` is the client's own X-Request-Id where it is fit for a header and a log line, else a new
     one: 32 hexadecimal digits. `started` is of `time.perf_counter_ns`.
@@ -27,6 +27,7 @@ class Request(flask.Request):
     def __init__(self, environ: "WSGIEnvironment", *args: Any, **kwargs: Any) -> None:
         super().__init__(environ, *args, **kwargs)
         self.started = time.perf_counter_ns()
+        self.method: str = environ["REQUEST_METHOD"]
         self.id: str = environ.get("HTTP_X_REQUEST_ID", "")
         if not _REQUEST_ID.fullmatch(self.id):
             self.id = f"{random.getrandbits(128):032x}"  # no secret  # nosec B311

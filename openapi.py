@@ -27,7 +27,7 @@ the action taken on each, its schedule, its limit and its progress.
 public token `demo-token`; any other service takes the tokens that its operator gives out.
 
 **Polling.** Send the `ETag` of the last answer as `If-None-Match`, and wait `Retry-After` seconds
-between two requests. An answer without `Retry-After` is final: the job has ended.
+between two requests. A 200 or 304 without `Retry-After` is final: the job has ended.
 
 **Errors.** Every error is a problem details object (RFC 9457, formerly RFC 7807) with the id of
 its request, under which the service's log has more.
@@ -85,7 +85,7 @@ _RESPONSES: dict[str, dict[int, tuple[str, tuple[str, ...]]]] = {
     _HEALTH: {
         200: ("The service can read its jobs.", _ERROR_HEADERS),
         405: ("The answer to any method but GET and HEAD.", ("Allow", *_ERROR_HEADERS)),
-        503: ("The service cannot read its jobs; its log says why.", _ERROR_HEADERS),
+        503: ("The service cannot read its jobs, or its tokens; its log says why.", _ERROR_HEADERS),
     },
 }
 

@@ -29,7 +29,7 @@ PATHS = {re.compile(path.replace("{id}", "[^/]+"), re.DOTALL): path for path in 
 
 def check(response: TestResponse) -> None:
     """Fail where the document does not say what `response` is."""
-    path, method = response.request.path, response.request.environ["REQUEST_METHOD"]
+    path, method = (response.request.environ[n] for n in ("PATH_INFO", "REQUEST_METHOD"))
     method = method.lower() if method in ("GET", "HEAD") else method  # they are case-sensitive
     operations = next((DOCUMENT["paths"][p] for r, p in PATHS.items() if r.fullmatch(path)), None)
     if operations:

@@ -31,7 +31,7 @@ def assert_problem(
         expected["details"] = details
     assert problem == expected
     assert problem["detail"]
-    path = response.request.path.encode("utf-8", "replace").decode()
+    path = response.request.environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace")
     assert unquote(problem["instance"]).removeprefix("/.") == path
     assert response.status_code == status
     assert response.text.endswith("}\n")

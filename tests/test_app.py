@@ -160,9 +160,11 @@ def test_a_malformed_id_is_a_404_that_says_why(get: Get, plant: Plant, job_id: s
         "/api/actions/bulk/jobs",
         url(""),
         url(JOB_ID) + "/",
-        url("a%2Fb"),
+        url("a/b"),
         f"/api//actions/bulk/jobs/{JOB_ID}",
         f"//api/actions/bulk/jobs/{JOB_ID}",
+        "//healthz",
+        "//",
         f"/API/actions/bulk/jobs/{JOB_ID}",
     ],
 )
@@ -170,8 +172,9 @@ def test_an_unknown_path_is_a_404_and_no_redirect(
     client: FlaskClient, plant: Plant, path: str
 ) -> None:
     plant()
-    headers = {"Authorization": f"Bearer {TOKEN}"}
-    assert_problem(client.get(path, headers=headers), 404)
+    environ = {"HTTP_AUTHORIZATION": f"Bearer {TOKEN}", "PATH_INFO": path}
+    response = client.get("/", environ_overrides=environ)
+    assert_problem(response, 404)
 
 
 @pytest.mark.parametrize(
@@ -339,7 +342,7 @@ def refusal(**config: object) -> str:
 
 
 def test_a_database_without_tokens_is_refused(database: Path) -> None:
-    assert "no TOKENS_FILE: set FLASK_TOKENS_FILE" in refusal(DATABASE=database)
+    assert "no TOKENS_FILE: FLASK_TOKENS_FILE must be" in refusal(DATABASE=database)
 
 
 def test_a_faulty_database_is_refused(database: Path, tokens_file: Path, fault: Fault) -> None:
@@ -412,16 +415,44 @@ def test_a_service_that_can_read_its_jobs_is_healthy(client: FlaskClient) -> Non
     assert response.headers["Cache-Control"] == "no-store"
 
 
+def test_a_service_that_cannot_read_its_tokens_is_not(
+    client: FlaskClient, tokens_file: Path
+) -> None:
+    tokens_file.unlink()
+    assert client.get("/healthz").status_code == 503
+
+
 def test_a_service_that_cannot_is_not_and_says_no_more(
     client: FlaskClient, database: Path, fault: Fault, caplog: pytest.LogCaptureFixture
 ) -> None:
     run("PRAGMA wal_checkpoint(TRUNCATE)")(database)
     fault.do(database)
     response = client.get("/healthz")
-    assert_problem(response, 503, "The service cannot read its jobs.")
+    assert_problem(response, 503, "The service cannot read its jobs or its tokens.")
     (record,) = caplog.records
     assert response.headers["X-Request-Id"] in record.getMessage()
     assert record.exc_info is not None
+
+
+# The document and the page
+
+
+@pytest.mark.parametrize("path", ["/openapi.yaml", "/docs/", "/docs/swagger-ui.css"])
+@pytest.mark.parametrize("name", ["If-Modified-Since", "If-Unmodified-Since", "If-Range"])
+@pytest.mark.parametrize("year", ["9" * 25, "2020"])
+def test_a_condition_on_a_date_that_cannot_be_is_passed_over(
+    client: FlaskClient, path: str, name: str, year: str
+) -> None:
+    date = f"Mon, 01 Jan {year} 00:00:00 +{'9' * 25}"
+    headers = {name: date, "Range": "bytes=0-1"}
+    with client.get(path, headers=headers) as response:
+        assert response.status_code in (200, 206)
+
+
+@pytest.mark.parametrize("path", ["/openapi.yaml", "/docs/swagger-ui.css"])
+def test_a_condition_that_fails_is_a_problem(client: FlaskClient, path: str) -> None:
+    response = client.get(path, headers={"If-Match": '"another"'})
+    assert_problem(response, 412)
 
 
 # The log of requests
@@ -435,13 +466,15 @@ def test_each_request_is_a_line_of_the_log_at_info(
     client.get(
         "/", headers={"X-Request-Id": "r-2"}, environ_overrides={"PATH_INFO": "/a\n\x1b[31m"}
     )
-    environ = {"REQUEST_METHOD": "P\x1b"}
-    client.get("/healthz", headers={"X-Request-Id": "r-3"}, environ_overrides=environ)
+    for number, method in (("r-3", "P\x1b"), ("r-4", "get")):
+        environ = {"REQUEST_METHOD": method, "HTTP_X_REQUEST_ID": number}
+        client.get("/healthz", environ_overrides=environ)
     lines = [record.getMessage() for record in caplog.records]
     assert [text.rpartition(" ")[0] for text in lines] == [
         f"r-1 tester GET {url()} 404",
         "r-2 - GET /a%0A%1B%5B31m 404",
         "r-3 - P%1B /healthz 405",
+        "r-4 - get /healthz 405",
     ]
     assert all(0 < int(text.rpartition(" ")[2]) < 10_000_000 for text in lines)
     assert TOKEN not in caplog.text

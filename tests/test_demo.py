@@ -158,6 +158,15 @@ def test_other_servers_log_that_they_serve_the_demo(
     assert "No DATABASE is configured: serving the demo jobs" in caplog.text
 
 
+def test_so_do_servers_that_are_commands(
+    make_demo: Callable[..., Flask], caplog: pytest.LogCaptureFixture
+) -> None:
+    """As Granian is."""
+    with click.Context(click.Command("serve")):
+        make_demo()
+    assert "No DATABASE is configured: serving the demo jobs" in caplog.text
+
+
 @pytest.mark.parametrize(("host", "in_url"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
 @pytest.mark.parametrize(("reloaded", "lines"), [(None, 1), ("true", 0)])
 def test_flask_run_prints_one_line_with_a_command_that_fetches_a_job(

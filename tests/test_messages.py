@@ -64,6 +64,9 @@ def test_a_host_that_is_not_trusted_is_refused(
     assert_problem(client.get("/nothing", headers={"Host": "other.example"}), 400)
     trusted = client.get(url(), headers=BEARER | {"Host": "jobs.example"})
     assert_problem(trusted, 404, "No bulk action job has this id.")
+    for environ in ({"REQUEST_METHOD": "get"}, {"PATH_INFO": f"/{url()}"}):
+        strict = client.get(url(), headers={"Host": "jobs.example"}, environ_overrides=environ)
+        assert strict.status_code in (404, 405)
 
 
 def test_a_request_to_change_the_protocol_is_passed_over(get: Get, plant: Plant) -> None:
