@@ -196,7 +196,7 @@ def _open(app: Flask) -> tuple[JobStore, TokenFile]:
     if serves_demo:
         try:
             database = demo.database(app.instance_path)
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, sqlite3.Error, StoreError) as error:
             raise click.ClickException(
                 f"cannot make the demo in {app.instance_path}: {error}. "
                 "Set FLASK_DATABASE and FLASK_TOKENS_FILE to serve jobs of your own."

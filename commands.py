@@ -85,11 +85,12 @@ def init() -> None:
     if configured is None:
         raise click.ClickException("set FLASK_DATABASE to the path of the database to make.")
     path = Path(str(configured))
-    if path.exists():
-        raise click.ClickException(f"{path} exists already: it is left as it is.")
     with _one_line():
         path.parent.mkdir(parents=True, exist_ok=True)
-        store.create(path)
+        try:
+            store.create(path)
+        except FileExistsError as error:
+            raise click.ClickException(f"{path} exists already: it is left as it is.") from error
     click.echo(f"Made {path}.")
 
 
@@ -99,8 +100,8 @@ def init() -> None:
 def import_(file: BinaryIO, ignore_unknown: bool) -> None:
     """Add the jobs of FILE, or of standard input for -, to the database; replace those it has.
 
-    FILE holds one job, as the service answers it, an array of jobs, or one job a line. All of it
-    is imported, or, where a job breaks the contract, nothing.
+    FILE holds one job, as the service answers it, an array of jobs, or one of these a line. All of
+    it is imported, or, where a job breaks the contract, nothing.
 
     Example: curl ... | flask jobs import -
     """
@@ -152,20 +153,21 @@ def _records(file: BinaryIO) -> Iterator[tuple[str, Any, int]]:
         except (ValueError, RecursionError) as error:
             return error
 
-    first = file.readline()
-    value = parse(first)
-    if isinstance(value, json.JSONDecodeError) and value.pos >= len(value.doc.rstrip()):
-        first += file.read()  # the line ends within a value: a document of several lines
-        value = parse(first)
-    if isinstance(value, list):
-        for index, record in enumerate(value):
-            yield f"index {index}", record, len(first) // len(value)
-        return
-    if first.strip():
-        yield "line 1", value, len(first)
-    for number, line in enumerate(file, 2):
-        if line.strip():
-            yield f"line {number}", parse(line), len(line)
+    is_first = True
+    for number, line in enumerate(file, 1):
+        if not line.strip():
+            continue
+        text, value = line, parse(line)
+        is_cut = isinstance(value, json.JSONDecodeError) and not value.doc[value.pos :].strip()
+        if is_first and is_cut:  # a document of several lines
+            text += file.read()
+            value = parse(text)
+        is_first = False
+        if isinstance(value, list):
+            for index, record in enumerate(value):
+                yield f"line {number}, index {index}", record, len(text) // len(value)
+        else:
+            yield f"line {number}", value, len(text)
 
 
 def _complaint(record: object, error: Exception) -> str:
@@ -199,7 +201,7 @@ def list_(status: str | None, limit: int, as_json: bool) -> None:
             for job in found:
                 if messages := schema.validate(job):
                     complaint = (
-                        f"job {job['job_id']} is left out: it breaks the contract: {messages}"
+                        f"job {job.get('job_id')} is left out: it breaks the contract: {messages}"
                     )
                     click.echo(_printable(complaint), err=True)
                 else:

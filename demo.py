@@ -23,7 +23,7 @@ def job_id(digit: int) -> str:
 def database(folder: str) -> Path:
     """Return the demo's database in `folder`, made on the first call, whole or not at all.
 
-    Raises OSError or sqlite3.Error when it cannot be made.
+    Raises what `store.create` raises when it cannot be made.
     """
     path = Path(folder, "demo.db")
     if not path.exists():

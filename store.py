@@ -36,7 +36,6 @@ COLUMNS = (
     "updated_at",
 )
 _NAMES = ", ".join(COLUMNS)
-_ROWS = f"SELECT {_NAMES} FROM bulk_action_jobs"  # noqa: S608 (constants)  # nosec B608
 # schema.sql has SQLite write each row twice. Damage to the index hides a row: then an id beside
 # the one that was asked for is not that of its row.
 _HIDDEN = """0 IN (
@@ -53,14 +52,24 @@ def _select(copy: str, is_absent: str) -> str:
         SELECT {"NULL, " * len(COLUMNS)} {is_absent} LIMIT 1"""  # noqa: S608 (constants)  # nosec B608
 
 
-_SELECT_SOUND = _select("row_copy", f"{_HIDDEN} IS NOT 1")
-_SELECT_ANY = _select("NULL", "1")  # where there are no copies
+def _newest(copy: str) -> str:
+    """Return the query of rows and their copies, the last updated first.
+
+    julianday() puts times of most offsets in order, to the millisecond; it knows no lower-case T
+    and no leap second.
+    """
+    return f"""SELECT {_NAMES}, {copy} FROM bulk_action_jobs
+        WHERE :status IS NULL OR status = :status
+        ORDER BY julianday(replace(upper(updated_at), ':60', ':59')) DESC, updated_at DESC, job_id
+        LIMIT :limit"""  # noqa: S608 (constants)  # nosec B608
+
+
+# The queries of a table whose rows have copies, and of one whose rows have none.
+_WITH_COPIES = _select("row_copy", f"{_HIDDEN} IS NOT 1"), _newest("row_copy")
+_WITHOUT_COPIES = _select("NULL", "1"), _newest("NULL")
 _DESCRIBE = """SELECT encoding, EXISTS (SELECT 1 FROM pragma_table_xinfo('bulk_action_jobs')
     WHERE name = 'row_copy' AND hidden = 3) FROM pragma_encoding"""  # 3: generated and stored
-# julianday() puts times of most offsets in order, to the millisecond; it knows no lower-case T.
-_NEWEST = f"""{_ROWS} WHERE :status IS NULL OR status = :status
-    ORDER BY julianday(upper(updated_at)) DESC, updated_at DESC, job_id LIMIT :limit"""
-_PUT = f"INSERT OR REPLACE INTO bulk_action_jobs ({', '.join(COLUMNS)}) VALUES (:{', :'.join(COLUMNS)})"  # noqa: E501, S608
+_PUT = f"INSERT OR REPLACE INTO bulk_action_jobs ({_NAMES}) VALUES (:{', :'.join(COLUMNS)})"  # noqa: S608
 _UPDATE = """UPDATE bulk_action_jobs SET status = :status, executed_at = :executed_at,
     completed_at = :completed_at, affected_count = :affected_count,
     progress_percent = :progress_percent, updated_at = :updated_at
@@ -89,6 +98,7 @@ _REASONS = {  # where SQLite says no more than "attempt to write a readonly data
 # Device and inode; whether the -wal is a leftover, else the inode of the -shm, if any; size, times.
 _File = tuple[int, int]
 _Identity = tuple[_File, bool, int | None, tuple[int, int, int]]
+_DAMAGED = "a row is damaged: it differs from its copy, or its index"
 _EXPIRED = 0, 0, 0  # no file's size and times
 _UNMADE = object()
 # A row; what was made of it, or _UNMADE; where to keep what is made of it now.
@@ -104,8 +114,12 @@ def create(path: Path, rows: str = "") -> None:
     """Make a database at `path` from `schema.sql` and `rows`, SQL text: whole or not at all.
 
     Raises FileExistsError where the path exists already, and leaves that file as it is; another
-    OSError, or sqlite3.Error, where it cannot be made.
+    OSError, or sqlite3.Error, where it cannot be made; `StoreError` where another database has left
+    behind what SQLite would mix into this one.
     """
+    for left in (f"{path}-wal", f"{path}-journal"):
+        if _state(_stat(left)) and not path.exists():
+            raise StoreError(f"another database has left {left}: delete it")
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
         new = Path(folder, path.name)
         with closing(sqlite3.connect(new)) as connection:
@@ -171,14 +185,23 @@ def writing(path: Path) -> Iterator[JobWriter]:
 class _Reader:
     """A read-only connection, the file it is to, and the last commit that it has seen."""
 
-    __slots__ = ("_select", "connection", "data_version", "identity", "target")
+    __slots__ = (
+        "connection",
+        "data_version",
+        "has_copies",
+        "identity",
+        "newest",
+        "select",
+        "target",
+    )
 
     def __init__(self, identity: _Identity, target: str, connection: sqlite3.Connection) -> None:
         self.identity = identity
         self.target = target
         self.connection = connection
         self.data_version: int | None = None
-        self._select: str | None = None
+        self.select = self.newest = ""
+        self.has_copies = False
 
     def expire(self) -> None:
         """Make it one that is closed and not taken again.
@@ -193,35 +216,45 @@ class _Reader:
         seen, self.data_version = self.data_version, version
         return bool(version == seen)
 
+    def describe(self) -> None:
+        """Find out whether the table's rows have copies, and so which queries fit it."""
+        encoding, has_copies = self.connection.execute(_DESCRIBE).fetchone()
+        if encoding != "UTF-8":  # where SQLite mends what is ill-formed without a word
+            raise sqlite3.DatabaseError(f"its encoding is {encoding}, not UTF-8")
+        self.has_copies = bool(has_copies)
+        self.select, self.newest = _WITH_COPIES if has_copies else _WITHOUT_COPIES
+
     def find(self, job_id: str) -> tuple[list[object] | None, int]:
         """Return a job's row, if there is one, and its length in characters.
 
         Raises `sqlite3.DatabaseError` where it is not what was written.
         """
-        if self._select is None:
-            encoding, has_copies = self.connection.execute(_DESCRIBE).fetchone()
-            if encoding != "UTF-8":  # where SQLite mends what is ill-formed without a word
-                raise sqlite3.DatabaseError(f"its encoding is {encoding}, not UTF-8")
-            self._select = _SELECT_SOUND if has_copies else _SELECT_ANY
+        if not self.select:
+            self.describe()
         try:
-            *row, copy = next(self.connection.execute(self._select, (job_id,)))
+            *row, copy = next(self.connection.execute(self.select, (job_id,)))
         except sqlite3.OperationalError as error:
             if hasattr(error, "sqlite_errorcode"):
                 raise
             # Python's own: text that is not UTF-8. To decode each text here costs more.
             self.connection.text_factory = _decode
-            *row, copy = next(self.connection.execute(self._select, (job_id,)))
-        if row[0] is None:
-            text, is_sound = "", copy
-        else:
-            text = "|".join(["" if value is None else str(value) for value in row])
-            # A damaged index leads to the row of another job, too, sound as it is.
-            is_sound = str(row[0]).lower() == job_id and (
-                copy == text or self._select is _SELECT_ANY
-            )
-        if not is_sound:
-            raise sqlite3.DatabaseError("a row is damaged: it differs from its copy, or its index")
-        return None if row[0] is None else row, len(text)
+            *row, copy = next(self.connection.execute(self.select, (job_id,)))
+        if row[0] is None and copy:
+            return None, 0
+        # A damaged index hides a row, or leads to that of another job, sound as it is.
+        if str(row[0]).lower() != job_id:
+            raise sqlite3.DatabaseError(_DAMAGED)
+        return row, self.verify(row, copy)
+
+    def verify(self, row: Sequence[object], copy: object) -> int:
+        """Return a row's length in characters.
+
+        Raises `sqlite3.DatabaseError` where it differs from its copy.
+        """
+        text = "|".join(["" if value is None else str(value) for value in row])
+        if self.has_copies and copy != text:
+            raise sqlite3.DatabaseError(_DAMAGED)
+        return len(text)
 
 
 class JobStore:
@@ -343,7 +376,9 @@ class JobStore:
             try:
                 values = {"status": status, "limit": limit}
                 reader.connection.text_factory = _decode
-                for row in reader.connection.execute(_NEWEST, values):
+                reader.describe()
+                for *row, copy in reader.connection.execute(reader.newest, values):
+                    reader.verify(row, copy)
                     yield _members(row)
             finally:
                 self._close(reader)

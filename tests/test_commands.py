@@ -19,6 +19,7 @@ import click
 import pytest
 from click.testing import Result
 from conftest import JOB, JOB_ID, TOKEN, Plant, line, url
+from faults import run
 from flask import Flask
 from flask.cli import FlaskGroup
 from flask.testing import FlaskClient
@@ -177,6 +178,19 @@ def test_import_takes_a_job_an_array_and_lines(invoke: Invoke, database: Path, t
     assert stored(database) == [JOB]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\n" + lines(a_job(1), a_job(2)),
+        f"{json.dumps([a_job(1)])}\n{json.dumps([a_job(2)])}\n",
+        json.dumps([a_job(1)]) + "\n" + lines(a_job(2)),
+    ],
+)
+def test_import_takes_every_line(invoke: Invoke, database: Path, text: str) -> None:
+    assert invoke("jobs", "import", "-", text=text).output == "2 added, 0 replaced.\n"
+    assert stored(database) == [a_job(1), a_job(2)]
+
+
 def test_import_takes_what_the_service_answered(
     invoke: Invoke, plant: Plant, client: FlaskClient, database: Path, tmp_path: Path
 ) -> None:
@@ -204,10 +218,15 @@ def test_import_replaces_a_whole_job(invoke: Invoke, plant: Plant, database: Pat
         (lines(a_job(1)) + "oops\n", "line 2: not JSON: "),
         (lines(a_job(1)) + '{"job_id": "cut', "line 2: not JSON: "),
         ("oops\n" + lines(a_job(1)), "line 1: not JSON: "),
+        (json.dumps([a_job(1)]) + "\noops", "line 2: not JSON: "),
+        (json.dumps([a_job(1)], indent=1) + "\noops", "line 1: not JSON: "),
         ("", "there is no job in it"),
         ("[]", "there is no job in it"),
-        (json.dumps([a_job(1), 5]), "index 1: _schema: Invalid input type."),
-        (json.dumps([a_job(1), JOB | {"a": 1}], indent=1), f"index 1: job {JOB_ID}: a: Unknown"),
+        (json.dumps([a_job(1), 5]), "line 1, index 1: _schema: Invalid input type."),
+        (
+            json.dumps([a_job(1), JOB | {"a": 1}], indent=1),
+            f"line 1, index 1: job {JOB_ID}: a: Unknown",
+        ),
         (json.dumps(JOB, indent=2)[:-2], "line 1: not JSON: "),
         (lines(JOB | {"max_limit": 2**63}), f"line 1: job {JOB_ID}: Python int too large"),
         (lines(JOB, a_job(1), JOB), f"line 3: job {JOB_ID}: the same job_id came before"),
@@ -348,6 +367,19 @@ def test_lists_json_goes_back_into_import_unchanged(
     assert listed.isascii()
     assert invoke("jobs", "import", "-", text=listed).output == "0 added, 2 replaced.\n"
     assert stored(database) == before
+
+
+def test_lists_json_leaves_out_a_job_without_an_id(invoke: Invoke, database: Path) -> None:
+    columns = ", ".join(JOB)
+    for sql in (
+        "DROP TABLE bulk_action_jobs",
+        f"CREATE TABLE bulk_action_jobs ({columns})",
+        "INSERT INTO bulk_action_jobs (status) VALUES ('running')",
+    ):
+        run(sql)(database)
+    result = invoke("jobs", "list", "--json")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "job None is left out" in result.stderr
 
 
 def test_lists_json_leaves_out_what_import_would_refuse(invoke: Invoke, plant: Plant) -> None:

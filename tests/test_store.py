@@ -381,11 +381,10 @@ def test_a_file_that_comes_after_a_fault_does_not_pass_for_the_one_before(
     database.unlink()
     with pytest.raises(StoreError):
         jobs.get(JOB_ID)
-    for number in range(1000):
-        new = database.with_name(f"{number}.db")
-        new.touch()
-        if new.stat().st_ino == inode:
-            break
+    files = [database.with_name(f"{number}.db") for number in range(1000)]
+    for path in files:
+        path.touch()
+    new = min(files, key=lambda path: path.stat().st_ino != inode)  # with that number, if any
     shutil.copyfile(other, new)
     new.rename(database)
     assert [affected(jobs), affected(jobs)] == [2, 2]
@@ -877,9 +876,37 @@ def test_a_write_makes_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_newest_comes_first_whatever_the_case_of_its_time(jobs: JobStore, plant: Plant) -> None:
-    times = ["2026-05-16t10:00:00z", "2026-05-16T11:00:00Z", "2026-05-16t12:00:00z"]
+@pytest.mark.parametrize(
+    "times",
+    [
+        ["2026-05-16t10:00:00z", "2026-05-16T11:00:00Z", "2026-05-16t12:00:00z"],
+        ["2026-06-30T23:59:58Z", "2026-06-30T23:59:60Z", "2026-07-01T00:00:00Z"],
+    ],
+)
+def test_the_newest_comes_first(jobs: JobStore, plant: Plant, times: list[str]) -> None:
     for digit, time_ in zip("123", times, strict=True):
         plant(job_id=digit * 8 + JOB_ID[8:], updated_at=time_)
     newest = [job["updated_at"] for job in jobs.newest(None, 3)]
     assert newest == times[::-1]
+
+
+def test_a_damaged_row_is_not_listed(jobs: JobStore, database: Path) -> None:
+    run("PRAGMA wal_checkpoint(TRUNCATE)")(database)
+    reason = str(JOB["action_reason"]).encode()
+    assert database.read_bytes().count(reason) == 2
+    database.write_bytes(database.read_bytes().replace(reason, reason.swapcase(), 1))
+    with pytest.raises(StoreError, match="a row is damaged"):
+        list(jobs.newest(None, -1))
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-journal"])
+def test_none_is_made_where_another_has_left_what_sqlite_would_mix_into_it(
+    tmp_path: Path, suffix: str
+) -> None:
+    path, left = tmp_path / "jobs.db", tmp_path / f"jobs.db{suffix}"
+    left.write_text("something")
+    with pytest.raises(StoreError, match=f"has left {left}: delete it"):
+        store.create(path)
+    assert not path.exists()
+    left.write_text("")
+    store.create(path)
