@@ -7,15 +7,17 @@
 --
 -- Use WAL, set below and remembered by the file: readers and the writer do not block each other.
 -- To replace the whole file, build the new one under another name in the same folder, close it
--- (which removes its -wal file), and rename it into place. SQLite takes a -wal file that the old one
--- leaves behind for the new one's, and spoils it, and the -shm file with it: before the rename let
--- nobody write any more, PRAGMA wal_checkpoint(TRUNCATE), and remove the old one's -wal and -shm.
+-- (which removes its -wal file), and rename it into place. SQLite takes a -wal or -journal file that
+-- the old one leaves behind for the new one's, and spoils it, and the -shm file with it: before the
+-- rename let nobody write any more, PRAGMA wal_checkpoint(TRUNCATE), and remove the old one's -wal,
+-- -journal and -shm.
 -- A running service passes over a -wal that was left; one that starts later cannot tell.
 --
 -- Times are RFC 3339 date-times with an offset, as text, and are served exactly as stored:
 -- 2026-05-16T08:00:00Z, 2026-05-16T10:00:00.123456789+02:00. The CHECKs hold all of that but
--- when a leap second may be (23:59 UTC), which the service checks when it reads. In them, '+0 days'
--- makes SQLite write 02-30 as 03-02, and the length in bytes finds a NUL, where text ends for GLOB.
+-- when a leap second may be (23:59 UTC), and that the year 0300 had no 02-29: the service checks
+-- these when it reads. In them, '+0 days' makes SQLite write 02-30 as 03-02, and the length in bytes
+-- finds a NUL, where text ends for GLOB.
 
 PRAGMA journal_mode = WAL;
 

@@ -33,22 +33,25 @@ def blocks() -> list[list[tuple[str, str]]]:
 
 def test_the_commands_do_what_the_readme_shows(copy: Path, tmp_path: Path) -> None:
     ran = set()
-    port = free_port()
+    ports = {"5000": free_port(), "5001": free_port()}
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment = os.environ | {"PATH": path, "FLASK_RUN_PORT": str(port)}
+    environment = os.environ | {"PATH": path, "FLASK_RUN_PORT": str(ports["5000"])}
     kept = tmp_path / "environment"
     with ExitStack() as servers:
         for command, output in [step for block in blocks() for step in block]:
             if command in INSTALLS:
                 continue
             ran.add(command)
-            if command.endswith(("make run", "flask run")):
-                servers.close()  # the next one takes its place
-                server = Server("sh", "-c", command, port=port, cwd=copy, **environment)
+            here = re.sub("500[01]", lambda match: str(ports[match[0]]), command)
+            if command in ("make run", "flask run", "flask run --port 5001 &"):
+                if "&" not in command:
+                    servers.close()  # this one takes the place of the one before
+                port = ports["5001" if "5001" in command else "5000"]
+                start = here.removesuffix(" &")
+                server = Server("sh", "-c", start, port=port, cwd=copy, **environment)
                 servers.callback(server.stop)
                 server.wait_for_port()
             else:
-                here = command.replace(":5000", f":{port}")
                 result = subprocess.run(
                     ["bash", "-c", f"set -a -e -o pipefail; {here}; env -0 > {kept}"],
                     cwd=copy,
@@ -60,7 +63,7 @@ def test_the_commands_do_what_the_readme_shows(copy: Path, tmp_path: Path) -> No
                 assert not output or result.stdout == output
                 pairs = kept.read_text().split("\0")[:-1]
                 environment = dict(pair.split("=", 1) for pair in pairs)
-    assert {"make run", "flask run"} < ran
+    assert {"make run", "flask run", "flask run --port 5001 &"} < ran
 
 
 def test_the_lines_of_python_mount_the_service(copy: Path, plant: Plant, database: Path) -> None:
