@@ -12,7 +12,7 @@ test: .venv/dev ## set up, then run the tests
 lint: .venv/dev ## set up, then lint and check the types
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/bandit --quiet *.py
+	.venv/bin/bandit --quiet --configfile pyproject.toml *.py
 	.venv/bin/mypy .
 
 check: lint test

@@ -262,6 +262,7 @@ def _run(
 
     `seconds` is what it takes up to 100 percent. A running job goes on from where it is.
     """
+    seen = dict(job)
     clients = max(0, min(job["preview_count"], job["max_limit"]))
     first = max(0, min(job["progress_percent"], 99))
     if has_ended(job) or job["status"] != "running" or "executed_at" not in job:
@@ -281,8 +282,7 @@ def _run(
             else:
                 job["progress_percent"] = percent
                 job["affected_count"] = clients * percent // 100
-            seen, job["updated_at"] = job["updated_at"], _now()
-            job["status"] = "running"
+            job["status"], job["updated_at"] = "running", _now()
             if ends := stopped or percent >= limit:
                 job["status"], job["completed_at"] = outcome, job["updated_at"]
             with store.writing(path) as writer:
@@ -290,6 +290,7 @@ def _run(
                     raise click.ClickException("another process has changed the job: stopped.")
             if ends:
                 return
+            seen = dict(job)
             percent += 1
             bar.update(1)
 

@@ -17,24 +17,9 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar, cast
 
-COLUMNS = (
-    "job_id",
-    "criteria_json",
-    "action_type",
-    "action_duration",
-    "action_reason",
-    "scheduled_at",
-    "executed_at",
-    "completed_at",
-    "max_limit",
-    "preview_count",
-    "affected_count",
-    "status",
-    "progress_percent",
-    "created_by",
-    "created_at",
-    "updated_at",
-)
+from schemas import JobSchema
+
+COLUMNS = tuple(JobSchema().fields)
 _NAMES = ", ".join(COLUMNS)
 # schema.sql has SQLite write each row twice. Damage to the index hides a row: then an id beside
 # the one that was asked for is not that of its row.
@@ -49,7 +34,7 @@ _HIDDEN = """0 IN (
 def _select(copy: str, is_absent: str) -> str:
     """Return the query of one row and its copy: of NULLs, and whether that holds, for no row."""
     return f"""SELECT {_NAMES}, {copy} FROM bulk_action_jobs WHERE job_id = ?1 UNION ALL
-        SELECT {"NULL, " * len(COLUMNS)} {is_absent} LIMIT 1"""  # noqa: S608 (constants)  # nosec B608
+        SELECT {"NULL, " * len(COLUMNS)} {is_absent} LIMIT 1"""
 
 
 def _newest(copy: str) -> str:
@@ -61,7 +46,7 @@ def _newest(copy: str) -> str:
     return f"""SELECT {_NAMES}, {copy} FROM bulk_action_jobs
         WHERE :status IS NULL OR status = :status
         ORDER BY julianday(replace(upper(updated_at), ':60', ':59')) DESC, updated_at DESC, job_id
-        LIMIT :limit"""  # noqa: S608 (constants)  # nosec B608
+        LIMIT :limit"""
 
 
 # The queries of a table whose rows have copies, and of one whose rows have none.
@@ -69,11 +54,9 @@ _WITH_COPIES = _select("row_copy", f"{_HIDDEN} IS NOT 1"), _newest("row_copy")
 _WITHOUT_COPIES = _select("NULL", "1"), _newest("NULL")
 _DESCRIBE = """SELECT encoding, EXISTS (SELECT 1 FROM pragma_table_xinfo('bulk_action_jobs')
     WHERE name = 'row_copy' AND hidden = 3) FROM pragma_encoding"""  # 3: generated and stored
-_PUT = f"INSERT OR REPLACE INTO bulk_action_jobs ({_NAMES}) VALUES (:{', :'.join(COLUMNS)})"  # noqa: S608
-_UPDATE = """UPDATE bulk_action_jobs SET status = :status, executed_at = :executed_at,
-    completed_at = :completed_at, affected_count = :affected_count,
-    progress_percent = :progress_percent, updated_at = :updated_at
-    WHERE job_id = :job_id AND updated_at = :seen"""
+_PUT = f"INSERT OR REPLACE INTO bulk_action_jobs ({_NAMES}) VALUES (:{', :'.join(COLUMNS)})"
+_UPDATE = f"""UPDATE bulk_action_jobs SET {", ".join(f"{name} = :{name}" for name in COLUMNS)}
+    WHERE job_id = :job_id AND {" AND ".join(f"{name} IS :seen_{name}" for name in COLUMNS)}"""
 _SCHEMA = Path(__file__).with_name("schema.sql")
 _LOCK_TIMEOUT = 1.0  # seconds that a read waits
 _WRITE_LOCK_TIMEOUT = 10.0  # seconds that a write waits for another to end
@@ -153,9 +136,10 @@ class JobWriter:
         self._connection.execute(_PUT, values)
         return row is not None
 
-    def update(self, job: Mapping[str, object], seen: object) -> bool:
-        """Write how far a job is, where its `updated_at` still is `seen`; tell whether it was."""
-        values = {name: job.get(name) for name in COLUMNS} | {"seen": seen}
+    def update(self, job: Mapping[str, object], seen: Mapping[str, object]) -> bool:
+        """Write a job where the one with its id still is what was `seen`; tell whether it was."""
+        values = {name: job.get(name) for name in COLUMNS}
+        values |= {f"seen_{name}": seen.get(name) for name in COLUMNS}
         return self._connection.execute(_UPDATE, values).rowcount == 1
 
 
@@ -281,8 +265,9 @@ class JobStore:
     def get(self, job_id: str) -> dict[str, object] | None:
         """Return the columns of one job that are not NULL, as they are stored.
 
-        `job_id` is a UUID in its 8-4-4-4-12 form, in any letter case. The answer is None where no
-        row has that id. Text that is not UTF-8 keeps its bytes as surrogate escapes (PEP 383).
+        `job_id` is a UUID in its 8-4-4-4-12 form, in any letter case; the table has it in lower
+        case. The answer is None where no row has that id. Text that is not UTF-8 keeps its bytes
+        as surrogate escapes (PEP 383).
 
         Raises `StoreError` when the file is missing, foreign, damaged, or locked for a second.
         """
