@@ -40,7 +40,7 @@ _CACHE_CONTROL = ("Cache-Control", "private, no-cache")
 _VARY = ("Vary", "Authorization")
 _CONTENT_TYPE = ("Content-Type", "application/json")
 
-_FOLDER = "/api/actions/bulk/jobs"
+_JOBS_PATH = "/api/actions/bulk/jobs"
 _OPENAPI = Path(__file__).with_name("openapi.yaml")
 _DOCS = {
     # Relative, and so right under any mount point.
@@ -80,7 +80,7 @@ class _Routes(MapAdapter):
     def match(self, *args: Any, **kwargs: Any) -> Any:
         folder, _, id = self.path_info.rpartition("/")  # noqa: A001 (the documented name)
         is_flasks = not args and kwargs == {"return_rule": True}
-        if folder == _FOLDER and id and is_flasks and self.default_method in ("GET", "HEAD"):
+        if folder == _JOBS_PATH and id and is_flasks and self.default_method in ("GET", "HEAD"):
             (rule,) = self.map.iter_rules("get_bulk_action_job")
             return rule, {"id": id}
         return super().match(*args, **kwargs)
@@ -138,7 +138,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     app.after_request(_end)
     app.register_error_handler(Exception, problem_response)
 
-    @app.get(f"{_FOLDER}/<id>")
+    @app.get(f"{_JOBS_PATH}/<id>")
     @login_required
     def get_bulk_action_job(id: str) -> Response:  # noqa: A002 (the documented name)
         if not is_uuid(id):

@@ -237,15 +237,20 @@ def _name(line: str) -> str | None:
 
 
 def _claim(path: Path) -> TextIO:
-    """Open a file that no one else may have, waiting for two seconds until that is so."""
+    """Open a file that no one else may have, waiting for two seconds until that is so.
+
+    Raises `TokensError` where it is not so then.
+    """
     deadline = time.monotonic() + 2
     while True:
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             return os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape")
-        except FileExistsError:
+        except FileExistsError as error:
             if time.monotonic() > deadline:
-                raise
+                raise TokensError(
+                    f"another command has {path}; where none is at work, one was cut off: delete it"
+                ) from error
             time.sleep(0.02)
 
 

@@ -45,7 +45,7 @@ def check(response: TestResponse) -> None:
         header = COMPONENTS["headers"][reference["$ref"].rpartition("/")[2]]
         assert name in response.headers or not header["required"], f"no {name}"
         if name in response.headers and header["schema"]["type"] == "integer":
-            assert response.headers[name].isdigit()
+            assert response.headers[name].isdigit(), f"{name} is no number"
     if operations:
         named = {*described["headers"], "Content-Type", "Content-Length"}
         assert set(response.headers.keys()) <= named, "an undocumented header"
