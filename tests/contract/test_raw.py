@@ -103,7 +103,8 @@ def answer(port: int, request: bytes) -> bytes:
 def test_a_request_that_reaches_the_application_is_answered_as_any(server: Server) -> None:
     reached = []
     for name, request in REQUESTS.items():
-        head, _, body = answer(server.port, request).partition(b"\r\n\r\n")
+        whole = answer(server.port, request).replace(b"HTTP/1.1 100 Continue\r\n\r\n", b"")
+        head, _, body = whole.partition(b"\r\n\r\n")
         if b"x-request-id: " not in head.lower():
             assert not head.startswith(b"HTTP/1.1 200"), name  # the server's own
             assert b'"job_id"' not in head + body, name
