@@ -31,7 +31,7 @@ import messages
 from auth import LINE, TokenFile, TokensError, bearer_auth
 from messages import current_request
 from problems import Problem, problem_response
-from schemas import JobSchema, has_ended, is_uuid
+from schemas import JobSchema, has_ended, is_uuid, to_json
 from store import JobStore, StoreError
 
 RETRY_AFTER = 2  # seconds until a job that has not ended is worth asking for again
@@ -79,8 +79,8 @@ class _Routes(MapAdapter):
 
     def match(self, *args: Any, **kwargs: Any) -> Any:
         folder, _, id = self.path_info.rpartition("/")  # noqa: A001 (the documented name)
-        is_flasks = not args and kwargs == {"return_rule": True}
-        if folder == _JOBS_PATH and id and is_flasks and self.default_method in ("GET", "HEAD"):
+        of_request = not args and kwargs == {"return_rule": True}
+        if folder == _JOBS_PATH and id and of_request and self.default_method in ("GET", "HEAD"):
             (rule,) = self.map.iter_rules("get_bulk_action_job")
             return rule, {"id": id}
         return super().match(*args, **kwargs)
@@ -99,7 +99,9 @@ class _Flask(Flask):
             if request is None:
                 return adapter
         path, method = request.path, request.method
-        if request.environ["PATH_INFO"].startswith("//"):  # Werkzeug would take them for one
+        if request.environ.get("PATH_INFO", "").startswith(
+            "//"
+        ):  # Werkzeug would take them for one
             path = f"/.{path}"
         if method != method.upper():  # Werkzeug would take it for that (RFC 9110, 9.1)
             method = "-"
@@ -253,7 +255,10 @@ def _pass_over_bad_dates() -> None:
 
 
 def _protect(response: WerkzeugResponse) -> WerkzeugResponse:
-    """Let a page run and load what is its own alone (Content Security Policy, level 3)."""
+    """Let a page run and load what is its own alone (Content Security Policy, level 3).
+
+    A condition that failed becomes a problem.
+    """
     if response.status_code == 412:
         response.close()
         return problem_response(PreconditionFailed())
@@ -310,7 +315,7 @@ def _represent(job: Mapping[str, Any]) -> _Job:
     Raises ValueError, which names job and members, where it breaks the contract.
     """
     try:
-        body = _JOBS.dumps(job).encode() + b"\n"
+        body = to_json(_JOBS.dump(job)).encode() + b"\n"
     except ValidationError:  # it names the first member at fault; the log names all
         members = _JOBS.validate(job)
         raise ValueError(f"job {job['job_id']} breaks the contract: {members}") from None

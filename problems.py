@@ -1,5 +1,6 @@
 """Every error that the application answers: a problem details object (RFC 9457, once RFC 7807)."""
 
+import json
 from collections.abc import Mapping
 from functools import lru_cache
 from http import HTTPStatus
@@ -10,9 +11,10 @@ from flask import current_app
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from messages import Response, current_request
-from schemas import ProblemSchema, to_json
+from schemas import ProblemSchema
 
 _SCHEMA = ProblemSchema()
+_to_json = json.JSONEncoder(ensure_ascii=False).encode  # one line, in UTF-8
 
 
 class Problem(HTTPException):
@@ -59,7 +61,7 @@ def problem_response(error: Exception) -> Response:
     details = error.details if isinstance(error, Problem) else ()
     envelope = _envelope(status, error.description or "", details)
     members = envelope | {"instance": request.instance, "requestId": request.id}
-    body = f"{to_json(members)}\n".encode()
+    body = f"{_to_json(members)}\n".encode()
     headers = (
         ("Content-Type", "application/problem+json"),
         ("Content-Length", str(len(body))),

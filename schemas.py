@@ -4,7 +4,6 @@ Every field checks on load and on dump alike, and passes the value on unchanged.
 fields check nothing on dump, and take many a looser form on load.
 """
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import date
@@ -130,7 +129,16 @@ class TextMap(_Exact, fields.Dict):
     error = "Not an object of strings."
 
 
-to_json = json.JSONEncoder(ensure_ascii=False).encode  # one line, in UTF-8
+def to_json(members: Mapping[str, str | int]) -> str:
+    """Return an object of text and integers as JSON on one line; its names are to need no escape.
+
+    The json module takes twice as long: it does not know that there is nothing else.
+    """
+    pairs = [
+        f'"{name}": {encode_basestring(value) if isinstance(value, str) else value}'
+        for name, value in members.items()
+    ]
+    return f"{{{', '.join(pairs)}}}"
 
 
 class JobSchema(Schema):
@@ -146,11 +154,13 @@ class JobSchema(Schema):
             "there. More members may come."
         )
 
-    def dump(self, obj: Mapping[str, Any], **_: Any) -> dict[str, Any]:
-        """Return the members of a job, each checked: marshmallow's own way takes twice as long.
+    def _serialize(self, obj: Any, *, many: bool = False) -> Any:
+        """Check each member in one loop: marshmallow's own takes twice as long.
 
         Raises `ValidationError`, which names the first member at fault.
         """
+        if many:
+            return super()._serialize(obj, many=True)
         members = {}
         for name, field in cast("dict[str, _Exact]", self.dump_fields).items():
             value = obj.get(name, missing)
@@ -159,17 +169,6 @@ class JobSchema(Schema):
             if value is not missing:
                 members[name] = value
         return members
-
-    def dumps(self, obj: Mapping[str, Any], *_: Any, **__: Any) -> str:
-        """Return a job as JSON on one line, each member checked as by `dump`.
-
-        The json module takes twice as long: it does not know that there is text and integers alone.
-        """
-        members = [
-            f'"{name}": {encode_basestring(value) if type(value) is str else value}'
-            for name, value in self.dump(obj).items()
-        ]
-        return f"{{{', '.join(members)}}}"
 
     job_id = UUID(required=True, metadata={"description": "The job's UUID (RFC 9562)."})
     criteria_json = Text(

@@ -9,6 +9,7 @@ from conftest import JOB_ID, TOKEN, Get, Plant, url
 from flask import Flask, Response
 from flask.testing import FlaskClient
 from problem import assert_problem
+from werkzeug.test import create_environ, run_wsgi_app
 
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
@@ -47,6 +48,14 @@ def test_no_answer_depends_on_the_host(client: FlaskClient, plant: Plant, host: 
     assert client.get(url(), headers=headers).get_json()["job_id"] == JOB_ID
     assert client.get("/docs", headers=headers).headers["Location"] == "/docs/"
     assert client.get("/", headers=headers).headers["Location"] == "/docs/"
+
+
+def test_a_path_that_a_server_leaves_out_is_the_root(app: Flask) -> None:
+    """It may, where it is empty (PEP 3333)."""
+    environ = create_environ()
+    del environ["PATH_INFO"]
+    _, status, headers = run_wsgi_app(app, environ)
+    assert (status, headers["Location"]) == ("302 FOUND", "/docs/")
 
 
 @pytest.mark.parametrize("path", ["", "/", "/docs"])

@@ -5,7 +5,7 @@ import pytest
 from conftest import JOB
 from marshmallow import ValidationError, validate
 
-from schemas import Integer, JobSchema, ProblemSchema
+from schemas import Integer, JobSchema, ProblemSchema, to_json
 
 JOBS = JobSchema()
 UUID = "2eb8aa08-aa98-11ea-b4aa-73b441d16380"
@@ -178,9 +178,15 @@ def test_dump_checks_what_a_validator_asks_for_too() -> None:
 
 
 @pytest.mark.parametrize("text", ["", '"\\/', "\0\x1f\x7f\u2028", "Ünïcödé 🚦", "a\nb"])
-def test_dumps_is_the_json_of_dump(text: str) -> None:
+def test_a_job_as_json_is_what_the_json_module_makes_of_it(text: str) -> None:
     job = JOB | {"action_reason": text, "max_limit": -(2**63)}
-    assert JOBS.dumps(job) == json.dumps(JOBS.dump(job), ensure_ascii=False)
+    assert to_json(job) == json.dumps(job, ensure_ascii=False)
+
+
+def test_many_jobs_are_checked_one_by_one() -> None:
+    assert JOBS.dump([JOB, JOB], many=True) == [JOB, JOB]
+    with pytest.raises(ValidationError):
+        JOBS.dump([JOB, JOB | {"status": 5}], many=True)
 
 
 def test_load_refuses_an_unknown_member_by_name() -> None:
