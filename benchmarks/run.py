@@ -10,6 +10,7 @@ import itertools
 import logging
 import os
 import platform
+import random
 import re
 import shutil
 import signal
@@ -370,11 +371,15 @@ SERVERS = [
 
 
 def free_port() -> int:
-    """Return a port of the loopback interface that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port of the loopback interface, below those that connections go out from.
+
+    To ask for one of those where nobody listens yet may meet oneself.
+    """
+    while True:
+        with socket.socket() as probe:
+            port = random.SystemRandom().randrange(20_000, 32_768)
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return port
 
 
 def status_of(port: int, path: str) -> int | None:

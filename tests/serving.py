@@ -1,6 +1,7 @@
 """The service as its user runs it: a process of its own."""
 
 import os
+import random
 import re
 import signal
 import socket
@@ -44,9 +45,8 @@ class Server:
         """Return when something listens there, or when nothing does any more."""
         deadline = time.monotonic() + 20
         while True:
-            with socket.socket() as probe:
-                if (probe.connect_ex(("127.0.0.1", self.port)) == 0) == listens:
-                    return
+            if is_free(self.port) != listens:
+                return
             assert not listens or self._process.poll() is None, self.output()
             assert time.monotonic() < deadline, self.output()
             time.sleep(0.02)
@@ -84,10 +84,17 @@ def recommended(database: Path, tokens_file: Path, *prefix: str) -> Iterator[Ser
 
 
 def free_port() -> int:
+    """Return a port below those that connections go out from.
+
+    To ask for one of those where nobody listens yet may meet oneself.
+    """
+    ports = random.SystemRandom().sample(range(20_000, 32_768), 20)
+    return next(filter(is_free, ports))
+
+
+def is_free(port: int) -> bool:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 @contextmanager

@@ -257,6 +257,11 @@ def test_a_link_that_is_swapped_while_its_file_is_read_is_read_again(
     assert tokens.verify(TOKEN) == "tester"
 
 
+def test_a_file_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(TokensError, match="cannot write"):
+        TokenFile(tmp_path / "none" / "tokens").add("laptop", None)
+
+
 def test_a_rewrite_leaves_the_next_command_its_file(
     tokens_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
