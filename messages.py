@@ -74,6 +74,10 @@ class _Headers(Headers):
         super().__init__()
         self._list = list(items)
 
+    def add(self, key: str, value: str, /) -> None:  # type: ignore[override]  # no options
+        """Add a header."""
+        self._list.append((key, value))
+
 
 class Response(flask.Response):
     """A response whose headers are complete and well-formed: to look through them costs time.

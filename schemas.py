@@ -154,6 +154,14 @@ class JobSchema(Schema):
             "there. More members may come."
         )
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # What a value passes without more ado: nothing where a validator is to be asked, too.
+        self._passes: dict[str, Callable[[object], bool]] = {
+            name: (lambda _: False) if field.validators else field.accepts
+            for name, field in cast("dict[str, _Exact]", self.dump_fields).items()
+        }
+
     def _serialize(self, obj: Any, *, many: bool = False) -> Any:
         """Check each member in one loop: marshmallow's own takes twice as long.
 
@@ -162,10 +170,10 @@ class JobSchema(Schema):
         if many:
             return super()._serialize(obj, many=True)
         members = {}
-        for name, field in cast("dict[str, _Exact]", self.dump_fields).items():
+        for name, passes in self._passes.items():
             value = obj.get(name, missing)
-            if not field.accepts(value) or field.validators:
-                value = field.serialize(name, obj)  # which says what is wrong, if anything is
+            if not passes(value):  # or is missing where it may be
+                value = self.dump_fields[name].serialize(name, obj)
             if value is not missing:
                 members[name] = value
         return members
