@@ -26,25 +26,26 @@ bench: .venv/bench ## set up, then measure, into benchmarks/RESULTS.md
 
 pins: .venv/dev ## renew the pinned requirements
 	for name in requirements requirements-dev benchmarks/requirements; do \
-		.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+		.venv/bin/uv pip compile --quiet --upgrade --universal --no-strip-extras --python-version 3.11 --generate-hashes \
 			--custom-compile-command "make pins" --output-file $$name.txt $$name.in || exit; \
 	done
 	.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 		--no-deps --prerelease allow --custom-compile-command "make pins" \
 		--output-file tests/torture/requirements.txt tests/torture/requirements.in
 
-# The files named in .venv say what was installed there, and when.
+# The files named in .venv say what was installed there, and when. The requirements name all that
+# there is to install: left to resolve them anew, pip takes what has come out since for a pin amiss.
 .venv/made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=/path/to/python ...")'
 	$(PYTHON) -m venv .venv
 	@touch $@
 
 .venv/run: requirements.txt | .venv/made
-	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements.txt
+	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps -r requirements.txt
 	@touch $@
 
 .venv/dev: requirements-dev.txt | .venv/made
-	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps -r requirements-dev.txt
 	@touch $@
 
 .venv/torture: .venv/dev tests/torture/requirements.txt
@@ -52,5 +53,5 @@ pins: .venv/dev ## renew the pinned requirements
 	@touch $@
 
 .venv/bench: benchmarks/requirements.txt | .venv/made
-	.venv/bin/pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps -r benchmarks/requirements.txt
 	@touch $@
