@@ -115,8 +115,17 @@ def test_the_page_runs_and_loads_what_is_its_own_alone(client: FlaskClient) -> N
         directive.split(" ", 1)
         for directive in response.headers["Content-Security-Policy"].split("; ")
     )
-    assert policy["default-src"] == policy["base-uri"] == policy["frame-ancestors"] == "'none'"
+    for name in ("default-src", "base-uri", "form-action", "frame-ancestors"):
+        assert policy[name] == "'none'"
     assert policy["style-src"] == policy["connect-src"] == "'self'"
     (script,) = re.findall("<script>(.+?)</script>", response.text, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     assert policy["script-src"] == f"'self' 'sha256-{digest}'"
+
+
+def test_the_page_asks_no_other_host_and_can_load_no_other_document(client: FlaskClient) -> None:
+    (text,) = re.findall("user_config = ({.+?});", client.get("/docs/").text)
+    config = json.loads(text)
+    assert config["validatorUrl"] is config["oauth2RedirectUrl"] is None
+    assert config["layout"] == "BaseLayout"
+    assert config["tryItOutEnabled"] is True
