@@ -31,7 +31,7 @@ import messages
 from auth import LINE, TokenFile, TokensError, bearer_auth
 from messages import current_request
 from problems import Problem, problem_response
-from schemas import JobSchema, has_ended, is_uuid, to_json
+from schemas import JobSchema, dump_job, has_ended, is_uuid, to_json
 from store import JobStore, StoreError
 
 RETRY_AFTER = 2  # seconds until a job that has not ended is worth asking for again
@@ -59,7 +59,6 @@ _POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-_JOBS = JobSchema()
 _log = logging.getLogger("bulk_action_jobs")
 
 
@@ -225,7 +224,7 @@ def _add_pages(app: Flask) -> None:
 
     @app.get("/openapi.yaml")
     def openapi_document() -> WerkzeugResponse:
-        _pass_over_bad_dates()
+        _pass_over_conditions()
         document = _OPENAPI.read_text("utf-8")
         if request.root_path:  # mounted there: its server is not the root of the host
             server = json.dumps(current_request().reference(""))
@@ -240,13 +239,18 @@ def _add_pages(app: Flask) -> None:
         return redirect(current_request().reference("/docs/"))
 
     docs = get_swaggerui_blueprint(**_DOCS)
-    docs.before_request(_pass_over_bad_dates)
+    docs.before_request(_pass_over_conditions)
     docs.after_request(_protect)
     app.register_blueprint(docs, url_prefix="/docs")
 
 
-def _pass_over_bad_dates() -> None:
-    """Empty the conditions with a date that Werkzeug fails on (RFC 9110, 13.1.3 to 13.1.5)."""
+def _pass_over_conditions() -> None:
+    """Empty the conditions that Werkzeug gets wrong, all of which hold (RFC 9110, 13.1).
+
+    It fails on some dates, and takes no entity tag for `*`.
+    """
+    if request.environ.get("HTTP_IF_MATCH") == "*":
+        request.environ["HTTP_IF_MATCH"] = ""
     for name in ("HTTP_IF_MODIFIED_SINCE", "HTTP_IF_UNMODIFIED_SINCE", "HTTP_IF_RANGE"):
         try:
             parse_date(request.environ.get(name))
@@ -315,9 +319,9 @@ def _represent(job: Mapping[str, Any]) -> _Job:
     Raises ValueError, which names job and members, where it breaks the contract.
     """
     try:
-        body = to_json(_JOBS.dump(job)).encode() + b"\n"
+        body = to_json(dump_job(job)).encode() + b"\n"
     except ValidationError:  # it names the first member at fault; the log names all
-        members = _JOBS.validate(job)
+        members = JobSchema().validate(job)
         raise ValueError(f"job {job['job_id']} breaks the contract: {members}") from None
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     return _Job(body, etag, has_ended(job))

@@ -28,8 +28,7 @@ _COMMENT = re.compile(r"(?:^|\s)#")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _NAME = re.compile(r"[!\"$-~]+")
 _LINE = re.compile(r"([0-9A-Fa-f]{64})\s+([!-~]+)(?:\s+([!-~]+))?")
-_TICK = 2_000_000_000  # nanoseconds; no file system's clock ticks more slowly
-_FINE_TICK = 100_000_000  # nor one that shows fractions of a second
+_SETTLED = 2_000_000_000  # nanoseconds; no file system's clock ticks more slowly
 _View = TypeVar("_View", bound=Callable[..., Any])
 _log = logging.getLogger(__name__)
 
@@ -78,35 +77,35 @@ class TokenFile:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path).absolute()
         self._path = str(self.path)  # os.stat takes it faster
-        # What was read last: of which version, whether that was final, tokens, complaints.
-        self._latest: tuple[tuple[int, ...], bool, list[Token], list[str]] = (), False, [], []
+        # What was read last: of which version, whether that was final, its bytes, and the tokens.
+        self._latest: tuple[tuple[int, ...], bool, bytes, list[Token]] = (), False, b"", []
 
     def read(self) -> tuple[list[Token], list[str]]:
         """Return the file's tokens, and a sentence naming file and line for each malformed line.
 
         Raises `TokensError` when the file cannot be read.
         """
-        _, tokens, complaints = self._read()
-        return tokens, complaints
+        return self._parse(self._read()[1])
 
-    def _read(self) -> tuple[tuple[int, ...], list[Token], list[str]]:
-        """Return what `read` does, after the version of the file that was read."""
-        tokens, complaints = [], []
+    def _read(self) -> tuple[tuple[int, ...], bytes]:
+        """Return the version of the file that is there, and its bytes."""
         try:
             if not stat.S_ISREG(os.stat(self._path).st_mode):  # to open a FIFO would wait
                 raise self._error("Not a regular file")
-            with self.path.open(encoding="utf-8-sig", errors="replace") as file:
-                version = _version(os.fstat(file.fileno()))
-                lines = file.read().split("\n")
+            with self.path.open("rb") as file:
+                return _version(os.fstat(file.fileno())), file.read()
         except (OSError, ValueError) as error:  # ValueError: a NUL in the path
             raise self._error(error) from error
-        for number, line in enumerate(lines, 1):
+
+    def _parse(self, data: bytes) -> tuple[list[Token], list[str]]:
+        tokens, complaints = [], []
+        for number, line in enumerate(data.decode("utf-8-sig", "replace").split("\n"), 1):
             if text := _COMMENT.split(line)[0].strip():
                 try:
                     tokens.append(Token.parse(text))
                 except ValueError as error:
                     complaints.append(f"{self.path}, line {number}: {error}")
-        return version, tokens, complaints
+        return tokens, complaints
 
     def _error(self, reason: object) -> TokensError:
         return TokensError(f"cannot read {self.path}: {getattr(reason, 'strerror', reason)}")
@@ -202,18 +201,20 @@ class TokenFile:
             version = _version(os.stat(self._path))
         except (OSError, ValueError) as error:
             raise self._error(error) from error
-        seen, settled, tokens, said = self._latest
+        seen, settled, data, tokens = self._latest
         if version != seen or not settled:
-            now = time.time_ns()
+            now, before = time.time_ns(), data
             # The version that was read, whatever a link has come to point at meanwhile.
-            version, tokens, complaints = self._read()
+            version, data = self._read()
+            if data != before:
+                said = self._parse(before)[1]
+                tokens, complaints = self._parse(data)
+                for complaint in complaints:
+                    if complaint not in said:
+                        _log.error("%s; the line is ignored", complaint)
             # A second edit within one tick of the clock leaves the times as they are.
-            changed = max(version[-2:])
-            settled = now - changed > (_FINE_TICK if changed % 1_000_000_000 else _TICK)
-            self._latest = version, settled, tokens, complaints  # at once, for other threads
-            for complaint in complaints:
-                if complaint not in said:
-                    _log.error("%s; the line is ignored", complaint)
+            settled = now - max(version[-2:]) > _SETTLED
+            self._latest = version, settled, data, tokens  # at once, for other threads
         return tokens
 
 

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -106,9 +106,11 @@ def import_(file: BinaryIO, ignore_unknown: bool) -> None:
     Example: curl ... | flask jobs import -
     """
     schema = JobSchema(unknown=EXCLUDE if ignore_unknown else RAISE)
-    size = file.seek(0, os.SEEK_END) if file.seekable() else 0
-    if size:
-        file.seek(0)
+    size = 0
+    with suppress(OSError):  # it may have no end to look for
+        start = file.tell()
+        size = file.seek(0, os.SEEK_END) - start
+        file.seek(start)
     added = replaced = bad = 0
     bar = click.progressbar(
         length=size,

@@ -154,30 +154,6 @@ class JobSchema(Schema):
             "there. More members may come."
         )
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        # What a value passes without more ado: nothing where a validator is to be asked, too.
-        self._passes: dict[str, Callable[[object], bool]] = {
-            name: (lambda _: False) if field.validators else field.accepts
-            for name, field in cast("dict[str, _Exact]", self.dump_fields).items()
-        }
-
-    def _serialize(self, obj: Any, *, many: bool = False) -> Any:
-        """Check each member in one loop: marshmallow's own takes twice as long.
-
-        Raises `ValidationError`, which names the first member at fault.
-        """
-        if many:
-            return super()._serialize(obj, many=True)
-        members = {}
-        for name, passes in self._passes.items():
-            value = obj.get(name, missing)
-            if not passes(value):  # or is missing where it may be
-                value = self.dump_fields[name].serialize(name, obj)
-            if value is not missing:
-                members[name] = value
-        return members
-
     job_id = UUID(required=True, metadata={"description": "The job's UUID (RFC 9562)."})
     criteria_json = Text(
         required=True,
@@ -233,6 +209,26 @@ class JobSchema(Schema):
     created_by = Text(required=True, metadata={"description": "Who made the job."})
     created_at = DateTime(required=True, metadata={"description": "When the job was made."})
     updated_at = DateTime(required=True, metadata={"description": "When the job last changed."})
+
+
+_JOB = JobSchema()
+# What a member's value passes by itself: nothing where a validator is to be asked, too.
+_PASSES: dict[str, Callable[[object], bool]] = {
+    name: (lambda _: False) if field.validators else field.accepts
+    for name, field in cast("dict[str, _Exact]", _JOB.fields).items()
+}
+
+
+def dump_job(job: Mapping[str, Any]) -> dict[str, Any]:
+    """Return or raise what `JobSchema().dump` does: its own loop takes twice as long."""
+    members = {}
+    for name, passes in _PASSES.items():
+        value = job.get(name, missing)
+        if passes(value):
+            members[name] = value
+        elif value is not missing or _JOB.fields[name].required:
+            return dict(_JOB.dump(job))  # which says what is wrong, if anything is
+    return members
 
 
 class ProblemSchema(Schema):

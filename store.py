@@ -55,8 +55,9 @@ _WITHOUT_COPIES = _select("NULL", "1"), _newest("NULL")
 _DESCRIBE = """SELECT encoding, EXISTS (SELECT 1 FROM pragma_table_xinfo('bulk_action_jobs')
     WHERE name = 'row_copy' AND hidden = 3) FROM pragma_encoding"""  # 3: generated and stored
 _PUT = f"INSERT OR REPLACE INTO bulk_action_jobs ({_NAMES}) VALUES (:{', :'.join(COLUMNS)})"
-_UPDATE = f"""UPDATE bulk_action_jobs SET {", ".join(f"{name} = :{name}" for name in COLUMNS)}
-    WHERE job_id = :job_id AND {" AND ".join(f"{name} IS :seen_{name}" for name in COLUMNS)}"""
+_SET = ", ".join(f"{name} = :{name}" for name in COLUMNS)
+_SEEN = " AND ".join(f"{name} IS :seen_{name} COLLATE BINARY" for name in COLUMNS)
+_UPDATE = f"UPDATE bulk_action_jobs SET {_SET} WHERE job_id = :job_id AND {_SEEN}"
 _SCHEMA = Path(__file__).with_name("schema.sql")
 _LOCK_TIMEOUT = 1.0  # seconds that a read waits
 _WRITE_LOCK_TIMEOUT = 10.0  # seconds that a write waits for another to end
@@ -115,9 +116,7 @@ class JobWriter:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        (self._last,) = connection.execute(
-            "SELECT ifnull(max(rowid), 0) FROM bulk_action_jobs"
-        ).fetchone()
+        self._last: int | None = None  # of the rows that were there before
 
     def put(self, job: Mapping[str, object]) -> bool:
         """Add a job, or replace the one with its id, and tell whether it replaced one.
@@ -126,6 +125,10 @@ class JobWriter:
         Raises ValueError where this transaction has put that id before, and OverflowError where
         an integer is beyond SQLite's 64 bits.
         """
+        if self._last is None:
+            (self._last,) = self._connection.execute(
+                "SELECT ifnull(max(rowid), 0) FROM bulk_action_jobs"
+            ).fetchone()
         job_id = str(job["job_id"]).lower()
         row = self._connection.execute(
             "SELECT rowid FROM bulk_action_jobs WHERE job_id = ?", (job_id,)
@@ -330,18 +333,21 @@ class JobStore:
                     if length > _LONGEST_MADE:
                         made = {}  # thrown away with what is kept in it
             except BaseException:
-                self._idle.append(reader)
                 reader.expire()
+                self._give_back(reader)
                 raise
         except (sqlite3.Error, OSError, ValueError) as error:  # ValueError: a NUL in the path
             for other in self._idle.copy():
                 other.expire()
             raise self._error(error) from error
+        self._give_back(reader)
+        return row, value, made
+
+    def _give_back(self, reader: _Reader) -> None:
         self._idle.append(reader)
         if len(self._idle) > _MOST_IDLE:
             with suppress(IndexError):  # other threads may take them all meanwhile
                 self._close(self._idle.pop())
-        return row, value, made
 
     def _note(self, reader: _Reader) -> None:
         """Note which -wal and -shm SQLite has opened with the file, or made."""

@@ -450,6 +450,12 @@ def test_a_condition_on_a_date_that_cannot_be_is_passed_over(
 
 
 @pytest.mark.parametrize("path", ["/openapi.yaml", "/docs/swagger-ui.css"])
+def test_a_condition_that_there_be_anything_holds(client: FlaskClient, path: str) -> None:
+    with client.get(path, headers={"If-Match": "*"}) as response:
+        assert response.status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/openapi.yaml", "/docs/swagger-ui.css"])
 def test_a_condition_that_fails_is_a_problem(client: FlaskClient, path: str) -> None:
     response = client.get(path, headers={"If-Match": '"another"'})
     assert_problem(response, 412)

@@ -160,6 +160,8 @@ def test_a_malformed_line_is_logged_once_while_the_rest_stays_in_force(
     assert tokens.verify(TOKEN) == "tester"
     tokens_file.write_text("oops\n" + line(TOKEN))
     assert [tokens.verify(TOKEN), tokens.verify(TOKEN)] == ["tester", "tester"]
+    tokens_file.write_text("oops\n" + line(TOKEN) + line("another", "another"))
+    assert tokens.verify("another") == "another"
     (record,) = caplog.records
     assert record.levelno == logging.ERROR
     assert record.getMessage() == (
@@ -176,18 +178,11 @@ def test_an_edit_counts_with_the_next_request(get: Get, tokens_file: Path) -> No
         assert get().status_code == 404
 
 
-@pytest.mark.parametrize(
-    ("changed", "age", "settled"),
-    [
-        (1_700_000_000_250_000_000, 50_000_000, False),
-        (1_700_000_000_250_000_000, 150_000_000, True),
-        (1_700_000_000_000_000_000, 150_000_000, False),  # a clock of whole seconds
-        (1_700_000_000_000_000_000, 2_050_000_000, True),
-    ],
-)
+@pytest.mark.parametrize(("age", "settled"), [(1_900_000_000, False), (2_100_000_000, True)])
 def test_a_file_is_not_read_again_once_an_edit_would_show_in_its_times(
-    tokens_file: Path, monkeypatch: pytest.MonkeyPatch, changed: int, age: int, settled: bool
+    tokens_file: Path, monkeypatch: pytest.MonkeyPatch, age: int, settled: bool
 ) -> None:
+    changed = 1_700_000_000_250_000_000
     monkeypatch.setattr("auth._version", lambda _: (1, 2, 3, changed, changed))
     monkeypatch.setattr("time.time_ns", lambda: changed + age)
     tokens = TokenFile(tokens_file)

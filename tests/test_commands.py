@@ -259,6 +259,22 @@ def test_import_can_pass_over_unknown_members(invoke: Invoke, database: Path) ->
     assert stored(database) == [JOB]
 
 
+def test_import_goes_on_from_where_the_file_is(database: Path, tmp_path: Path) -> None:
+    path = tmp_path / "jobs"
+    path.write_text("header\n" + lines(JOB))
+    with path.open("rb", buffering=0) as file:
+        file.seek(7)
+        command = [*FLASK, "jobs", "import", "-"]
+        environ = os.environ | {"FLASK_DATABASE": str(database)}
+        subprocess.run(command, cwd=ROOT, env=environ, stdin=file, check=True)
+    assert stored(database) == [JOB]
+
+
+def test_import_reads_a_file_that_has_no_end_to_look_for(invoke: Invoke, database: Path) -> None:
+    assert "not JSON" in invoke("jobs", "import", "/proc/self/maps").stderr
+    assert stored(database) == []
+
+
 def test_import_needs_a_database(invoke: Invoke, database: Path) -> None:
     database.unlink()
     message = refused(invoke("jobs", "import", "-", text=lines(JOB)))
@@ -510,17 +526,26 @@ def test_simulate_cannot_both_fail_and_be_cancelled(invoke: Invoke) -> None:
     assert "exclude each other" in result.stderr
 
 
+@pytest.mark.parametrize("foreign", [False, True])
 def test_simulate_stops_where_another_process_changes_the_job(
-    invoke: Invoke, plant: Plant, database: Path
+    invoke: Invoke, plant: Plant, database: Path, foreign: bool
 ) -> None:
     plant(status="scheduled", executed_at=None, completed_at=None)
-    cancel = run("UPDATE bulk_action_jobs SET status = 'cancelled'")
-    intruder = threading.Timer(0.3, cancel, [database])
+    if foreign:  # no rowid, and letters of both cases are the same
+        columns = ", ".join(f"{name} COLLATE NOCASE" for name in COLUMNS)
+        for sql in (
+            "ALTER TABLE bulk_action_jobs RENAME TO another",
+            f"CREATE TABLE bulk_action_jobs ({columns}, PRIMARY KEY (job_id)) WITHOUT ROWID",
+            f"INSERT INTO bulk_action_jobs SELECT {', '.join(COLUMNS)} FROM another",  # noqa: S608
+        ):
+            run(sql)(database)
+    change = run("UPDATE bulk_action_jobs SET status = 'RUNNING'")
+    intruder = threading.Timer(0.3, change, [database])
     intruder.start()
     assert "another process has changed the job" in refused(invoke("jobs", "simulate", JOB_ID))
     intruder.join()
     (job,) = stored(database)
-    assert job["status"] == "cancelled"
+    assert job["status"] == "RUNNING"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -835,6 +835,28 @@ def test_no_more_connections_are_kept_than_are_of_use(
     assert jobs._idle == []
 
 
+def test_failures_of_many_threads_leave_few_connections(jobs: JobStore, database: Path) -> None:
+    run("PRAGMA journal_mode = DELETE")(database)
+    start = threading.Barrier(32)
+    failed = []
+
+    def fail() -> None:
+        start.wait()
+        with pytest.raises(StoreError) as caught:
+            jobs.get(JOB_ID)
+        failed.append(caught)
+
+    with closing(sqlite3.connect(database)) as writer:
+        writer.execute("BEGIN EXCLUSIVE")
+        threads = [threading.Thread(target=fail) for _ in range(32)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(failed) == 32
+    assert len(jobs._open) <= 8
+
+
 @pytest.mark.parametrize("replaces", [False, True])
 def test_no_read_is_older_than_the_last_change_before_it(
     jobs: JobStore, database: Path, plant: Plant, replaces: bool
