@@ -83,7 +83,7 @@ _RESPONSES: dict[str, dict[int, tuple[str, tuple[str, ...]]]] = {
         ),
     },
     _HEALTH: {
-        200: ("The service can read its jobs.", _ERROR_HEADERS),
+        200: ("The service can read its jobs and its tokens.", _ERROR_HEADERS),
         405: ("The answer to any method but GET and HEAD.", ("Allow", *_ERROR_HEADERS)),
         503: ("The service cannot read its jobs, or its tokens; its log says why.", _ERROR_HEADERS),
     },
@@ -171,7 +171,7 @@ def build(client: FlaskClient) -> str:
         {
             "type": "object",
             "title": "Health",
-            "description": "Whether the service can read its jobs.",
+            "description": "Whether the service can read its jobs and its tokens.",
             "properties": {"status": {"type": "string", "description": "Always `ok`."}},
             "required": ["status"],
         },
@@ -197,8 +197,8 @@ def build(client: FlaskClient) -> str:
         operations=_operations(
             operationId="getHealth",
             tags=["Service"],
-            summary="Get whether the service can read its jobs",
-            description="Get whether the service can read its jobs: it tries. Needs no token.",
+            summary="Get whether the service can read its jobs and its tokens",
+            description="Get whether it can: it tries to read both. Needs no token.",
             security=[],
             responses=_responses(_HEALTH, health_answers),
         ),

@@ -261,8 +261,9 @@ class JobStore:
         self._seen: tuple[_File | None, str, tuple[int, ...] | None] = None, "", None
         # The inode of the -wal that connections have had open, and the file that it belongs to.
         self._wal: tuple[int | None, _File] | None = None
-        # What `cached` has made, by id. Another takes its place when a connection finds a commit,
-        # or is opened: it cannot tell what came before.
+        # What `cached` has made, by id, all of it of the last commit that a connection has found
+        # or later. Another takes its place when one finds a commit, or is opened: then it cannot
+        # tell what came before.
         self._made: dict[str, object] = {}
 
     def get(self, job_id: str) -> dict[str, object] | None:
@@ -296,7 +297,8 @@ class JobStore:
     def _retry(self, job_id: str, *, may_be_made: bool) -> _Read:
         """Read; once more on an error of SQLite's other than a lock.
 
-        A replacement or a new -shm may have caused it.
+        A replacement or a new -shm may have caused it. Python's own errors, of damage and of the
+        system, have no code: they are not tried again.
         """
         try:
             return self._read(job_id, may_be_made)
@@ -451,10 +453,10 @@ class JobStore:
         """
         with self._opening:
             for _ in range(_MOST_REPLACED):
-                identity = self._identity()
+                identity = file, is_leftover, _, version = self._identity()
                 self._wait_for_others(identity)
                 # SQLite would mix a leftover -wal into the file; an immutable file it reads alone.
-                options = "mode=ro&immutable=1" if identity[1] else "mode=ro"
+                options = "mode=ro&immutable=1" if is_leftover else "mode=ro"
                 target = os.path.realpath(self._path)
                 connection = sqlite3.connect(
                     f"{Path(target).as_uri()}?{options}",
@@ -464,7 +466,7 @@ class JobStore:
                 )
                 # Another may have been there, and this one again, since the identity was taken.
                 status = os.stat(target)
-                if ((status.st_dev, status.st_ino), _version(status)) == (identity[0], identity[3]):
+                if ((status.st_dev, status.st_ino), _version(status)) == (file, version):
                     reader = _Reader(identity, target, connection)
                     self._open.add(reader)
                     return reader
