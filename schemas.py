@@ -212,15 +212,14 @@ class JobSchema(Schema):
 
 
 _JOB = JobSchema()
-# What a member's value passes by itself: nothing where a validator is to be asked, too.
-_PASSES: dict[str, Callable[[object], bool]] = {
-    name: (lambda _: False) if field.validators else field.accepts
-    for name, field in cast("dict[str, _Exact]", _JOB.fields).items()
-}
+_PASSES = {name: field.accepts for name, field in cast("dict[str, _Exact]", _JOB.fields).items()}
 
 
 def dump_job(job: Mapping[str, Any]) -> dict[str, Any]:
-    """Return or raise what `JobSchema().dump` does: its own loop takes twice as long."""
+    """Return or raise what `JobSchema().dump` does: its own loop takes twice as long.
+
+    No validators are asked: the schema has none.
+    """
     members = {}
     for name, passes in _PASSES.items():
         value = job.get(name, missing)

@@ -189,6 +189,15 @@ def test_another_method_is_a_405_that_says_which_are_allowed(
     assert response.headers["Allow"] == "GET, HEAD"
 
 
+def test_the_route_of_another_path_is_found_during_a_request(app: Flask) -> None:
+    with app.test_request_context(url()) as context:
+        assert context.request.endpoint == "get_bulk_action_job"
+        adapter = app.create_url_adapter(context.request)
+    assert adapter is not None
+    assert adapter.match("/healthz") == ("health", {})
+    assert sorted(adapter.allowed_methods()) == ["GET", "HEAD"]
+
+
 def test_no_file_of_the_service_is_served(client: FlaskClient) -> None:
     """Flask's own /static/ would answer a POST with a 405."""
     assert_problem(client.post("/static/app.py"), 404)

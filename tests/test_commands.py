@@ -253,6 +253,11 @@ def test_import_reports_twenty_bad_records_and_counts_the_rest(invoke: Invoke) -
     assert "25 of 26 jobs are bad (5 more): nothing is imported." in result.stderr
 
 
+def test_a_line_that_is_cut_is_one_bad_record(invoke: Invoke) -> None:
+    text = lines(a_job(1)) + '{"job_id": "cut\n' + lines(a_job(2))
+    assert "1 of 3 jobs are bad" in invoke("jobs", "import", "-", text=text).stderr
+
+
 def test_import_can_pass_over_unknown_members(invoke: Invoke, database: Path) -> None:
     text = lines(JOB | {"priority": 1})
     assert invoke("jobs", "import", "--ignore-unknown", "-", text=text).exit_code == 0

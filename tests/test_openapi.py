@@ -31,7 +31,10 @@ def test_the_committed_file_is_the_one_that_the_schemas_build(seed: str) -> None
     assert built.stderr == b""
 
 
-def test_flask_openapi_prints_it_whatever_is_served(app: Flask) -> None:
+def test_flask_openapi_prints_it_whatever_is_served(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLASK_TRUSTED_HOSTS", '["jobs.example"]')
     assert app.test_cli_runner().invoke(args=["openapi"]).stdout == COMMITTED
 
 

@@ -182,6 +182,10 @@ def test_a_job_as_json_is_what_the_json_module_makes_of_it(text: str) -> None:
     assert to_json(job) == json.dumps(job, ensure_ascii=False)
 
 
+def test_a_job_has_no_validators_that_dump_job_would_have_to_ask() -> None:
+    assert not any(field.validators for field in JOBS.fields.values())
+
+
 def test_load_refuses_an_unknown_member_by_name() -> None:
     assert JOBS.validate(JOB | {"priority": 1}) == {"priority": ["Unknown field."]}
 

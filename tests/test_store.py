@@ -784,6 +784,41 @@ def test_a_read_that_a_replacement_got_in_the_way_of_is_tried_again(
     assert jobs.get(JOB_ID) == JOB
 
 
+def test_no_connection_is_trusted_after_an_error_of_one(
+    jobs: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readers = [jobs._connect() for _ in range(3)]
+    for reader in readers:
+        reader.identity = jobs._identity()
+        jobs._give_back(reader)
+    find = store._Reader.find
+
+    def fail(self: store._Reader, job_id: str) -> object:
+        if self not in readers:
+            return find(self, job_id)
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+        raise error
+
+    monkeypatch.setattr(store._Reader, "find", fail)
+    assert jobs.get(JOB_ID) == JOB
+
+
+def test_nor_is_one_that_was_interrupted(jobs: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs.get(JOB_ID)
+    (reader,) = jobs._idle
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store._Reader, "find", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            jobs.get(JOB_ID)
+    assert jobs.get(JOB_ID) == JOB
+    assert reader not in jobs._open
+
+
 def test_an_id_that_no_text_can_hold_is_a_store_error(jobs: JobStore) -> None:
     with pytest.raises(StoreError):
         jobs.get("\ud800")
@@ -946,3 +981,6 @@ def test_none_is_made_where_another_has_left_what_sqlite_would_mix_into_it(
     assert not path.exists()
     left.write_text("")
     store.create(path)
+    left.write_text("its own")
+    with pytest.raises(FileExistsError):
+        store.create(path)
