@@ -10,6 +10,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
@@ -341,4 +342,6 @@ def _print_openapi() -> None:
             "TOKENS_FILE": demo.TOKENS_FILE,
             "TRUSTED_HOSTS": None,
         }
-        click.echo(openapi.build(create_app(config).test_client()), nl=False)
+        app = create_app(config)
+        with closing(app.extensions["bulk_action_jobs"]):
+            click.echo(openapi.build(app.test_client()), nl=False)

@@ -25,15 +25,15 @@ _NAMES = ", ".join(COLUMNS)
 # the one that was asked for is not that of its row.
 _HIDDEN = """0 IN (
     (SELECT substr(row_copy, 1, 36) = job_id FROM bulk_action_jobs
-        WHERE job_id < ?1 ORDER BY job_id DESC LIMIT 1),
+        WHERE job_id < :job_id ORDER BY job_id DESC LIMIT 1),
     (SELECT substr(row_copy, 1, 36) = job_id FROM bulk_action_jobs
-        WHERE job_id > ?1 ORDER BY job_id LIMIT 1)
+        WHERE job_id > :job_id ORDER BY job_id LIMIT 1)
 )"""
 
 
 def _select(copy: str, is_absent: str) -> str:
     """Return the query of one row and its copy: of NULLs, and whether that holds, for no row."""
-    return f"""SELECT {_NAMES}, {copy} FROM bulk_action_jobs WHERE job_id = ?1 UNION ALL
+    return f"""SELECT {_NAMES}, {copy} FROM bulk_action_jobs WHERE job_id = :job_id UNION ALL
         SELECT {"NULL, " * len(COLUMNS)} {is_absent} LIMIT 1"""
 
 
@@ -218,14 +218,15 @@ class _Reader:
         """
         if not self.select:
             self.describe()
+        asked = {"job_id": job_id}
         try:
-            *row, copy = next(self.connection.execute(self.select, (job_id,)))
+            *row, copy = next(self.connection.execute(self.select, asked))
         except sqlite3.OperationalError as error:
             if hasattr(error, "sqlite_errorcode"):
                 raise
             # Python's own: text that is not UTF-8. To decode each text here costs more.
             self.connection.text_factory = _decode
-            *row, copy = next(self.connection.execute(self.select, (job_id,)))
+            *row, copy = next(self.connection.execute(self.select, asked))
         if row[0] is None and copy:
             return None, 0
         # A damaged index hides a row, or leads to that of another job, sound as it is.

@@ -702,8 +702,11 @@ def test_a_file_whose_text_is_not_utf_8_is_a_store_error(tmp_path: Path) -> None
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA encoding = 'UTF-16'")
         connection.execute(f"CREATE TABLE bulk_action_jobs ({', '.join(JOB)})")
-    with pytest.raises(StoreError, match=r"its encoding is UTF-16.., not UTF-8"):
-        JobStore(path).get(JOB_ID)
+    with (
+        closing(JobStore(path)) as jobs,
+        pytest.raises(StoreError, match=r"its encoding is UTF-16.., not UTF-8"),
+    ):
+        jobs.get(JOB_ID)
 
 
 def test_a_column_of_another_make_that_has_the_name_is_no_copy(
