@@ -99,11 +99,11 @@ class _Flask(Flask):
             if request is None:
                 return adapter
         path, method = request.path, request.method
-        if request.environ.get("PATH_INFO", "").startswith(
-            "//"
-        ):  # Werkzeug would take them for one
+        # Werkzeug would take two slashes for one, and a method for that in capitals, which is
+        # another (RFC 9110, 9.1): neither of these is there to be found.
+        if request.environ.get("PATH_INFO", "").startswith("//"):
             path = f"/.{path}"
-        if method != method.upper():  # Werkzeug would take it for that (RFC 9110, 9.1)
+        if method != method.upper():
             method = "-"
         return _Routes(self.url_map, "", request.root_path, "", request.scheme, path, method)
 
@@ -246,9 +246,9 @@ def _add_pages(app: Flask) -> None:
 
 
 def _pass_over_conditions() -> None:
-    """Empty the conditions that Werkzeug gets wrong, all of which hold (RFC 9110, 13.1).
+    """Empty the conditions that Werkzeug gets wrong (RFC 9110, 13.1).
 
-    It fails on some dates, and takes no entity tag for `*`.
+    It fails on some dates, which are to be ignored, and finds no entity tag that If-Match `*` fits.
     """
     if request.environ.get("HTTP_IF_MATCH") == "*":
         request.environ["HTTP_IF_MATCH"] = ""

@@ -226,7 +226,7 @@ def dump_job(job: Mapping[str, Any]) -> dict[str, Any]:
         if passes(value):
             members[name] = value
         elif value is not missing or _JOB.fields[name].required:
-            return dict(_JOB.dump(job))  # which says what is wrong, if anything is
+            return dict(_JOB.dump(job))  # which says what is wrong
     return members
 
 

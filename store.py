@@ -79,10 +79,11 @@ _REASONS = {  # where SQLite says no more than "attempt to write a readonly data
     ),
 }
 
+_DAMAGED = "a row is damaged: it differs from its copy, or its index"
+
 # Device and inode; whether the -wal is a leftover, else the inode of the -shm, if any; size, times.
 _File = tuple[int, int]
 _Identity = tuple[_File, bool, int | None, tuple[int, int, int]]
-_DAMAGED = "a row is damaged: it differs from its copy, or its index"
 _EXPIRED = 0, 0, 0  # no file's size and times
 _UNMADE = object()
 # A row; what was made of it, or _UNMADE; where to keep what is made of it now.
