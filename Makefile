@@ -21,8 +21,8 @@ torture: .venv/torture ## set up, then serve under faults and load, for TORTURE_
 	.venv/bin/pytest tests/torture --seconds $(TORTURE_SECONDS)
 	EXAMPLES=$$(( $(TORTURE_SECONDS) * 30 )) .venv/bin/pytest tests/contract/test_hostile.py tests/contract/test_rows.py
 
-bench: .venv/bench ## set up, then measure, into benchmarks/RESULTS.md
-	.venv/bin/python benchmarks/run.py
+bench: .venv/bench ## set up, then measure; with SAVE=--save, renew benchmarks/RESULTS.md
+	.venv/bin/python benchmarks/run.py $(SAVE)
 
 pins: .venv/dev ## renew the pinned requirements
 	for name in requirements requirements-dev benchmarks/requirements; do \

@@ -1,36 +1,40 @@
-"""The commands: `flask jobs`, `flask tokens`, `flask openapi`.
+"""The commands: `flask jobs` and `flask tokens`.
 
-They work on the files that the settings name, whether or not the service could start on them, and
-on the demo's jobs where no database is set.
+They work on the files that the settings name, or on the demo, even if the service would not start.
 """
 
 import json
 import os
 import signal
-import sqlite3
 import sys
-import threading
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event
 from typing import Any, BinaryIO
 
 import click
 from flask import current_app
 from flask.cli import AppGroup
-from marshmallow import EXCLUDE, RAISE, ValidationError
+from marshmallow import EXCLUDE, RAISE
 
 import demo
+import simulation
 import store
-from auth import TokenFile, TokensError
+from auth import NEVER, TokenFile, TokensError
 from schemas import JobSchema, has_ended, is_uuid
 
 _MOST_COMPLAINTS = 20
-_LONGEST = 1_000_000  # seconds that a job is simulated
+_PAUSE = 5  # seconds between two runs of --repeat
+_LISTED = ("job_id", "status", "progress_percent", "action_type", "created_by", "updated_at")
+_KNOWN = {
+    "status": ("scheduled", "running", "completed", "failed", "cancelled"),
+    "action_type": ("block", "deny", "throttle", "monitor", "allow", "cleanup"),
+    "progress_percent": range(101),
+} | dict.fromkeys(("preview_count", "affected_count"), range(2**63))
 
-jobs = AppGroup("jobs", help="Make a database of jobs, fill it, look at it, let a job run.")
+jobs = AppGroup("jobs", help="Make, fill and list a database of jobs; let a job run.")
 tokens = AppGroup("tokens", help="Make, list and revoke the tokens of clients.")
 
 
@@ -41,341 +45,240 @@ def _one_line() -> Iterator[None]:
         yield
     except BrokenPipeError:  # `| head` has seen enough: click ends without a word
         raise
-    except (store.StoreError, TokensError, OSError, sqlite3.Error) as error:
+    except (store.StoreError, TokensError, OSError) as error:
         raise click.ClickException(f"{error}.") from error
 
 
+def _path(setting: str) -> Path:
+    if (value := current_app.config.get(setting)) is None:
+        raise click.ClickException(f"set FLASK_{setting} to the path of the file.")
+    return Path(value)
+
+
 def _database() -> Path:
-    """Return the path of the database that is set, or of the demo's; there must be one."""
-    configured = current_app.config.get("DATABASE")
-    if configured is None:
-        with _one_line():
-            return demo.database(current_app.instance_path)
-    path = Path(str(configured))
-    if not path.is_file():
+    """Return the path of the database that is set, or of the demo's, made if it is missing."""
+    if current_app.config.get("DATABASE") is None:
+        demo.make(path := Path(current_app.instance_path, "demo.db"))
+    elif not (path := _path("DATABASE")).is_file():
         raise click.ClickException(f"there is no database {path}: make it with flask jobs init.")
     return path
 
 
+def _members(row: tuple[Any, ...]) -> dict[str, Any]:
+    return {n: value for n, value in zip(store.COLUMNS, row, strict=True) if value is not None}
+
+
 def _printable(value: object) -> str:
-    """Return text that cannot steer the terminal."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value))
+    """Return text that the terminal's encoding has and that cannot steer the terminal."""
+    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value))
+    encoding = getattr(sys.stdout, "encoding", "utf-8")  # it may be closed
+    return text.encode(encoding, "replace").decode(encoding)
 
 
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    """Print rows in columns as wide as they must be."""
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    for row in (head, *rows):
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())
+def _table(*rows: tuple[object, ...]) -> None:
+    """Print rows, the head first, in columns as wide as they must be."""
+    texts = [[_printable(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    for row in texts:
+        click.echo("  ".join(map(str.ljust, row, widths)).rstrip())
+
+
+def _bar(length: int, label: str) -> Any:
+    """Return a progress bar on standard error, hidden unless that is a terminal."""
+    hidden, steps = not (length and sys.stderr.isatty()), max(length // 200, 1)
+    return click.progressbar(None, length, label, hidden, file=sys.stderr, update_min_steps=steps)
 
 
 # flask jobs
 
 
 @jobs.command("init")
+@_one_line()
 def init() -> None:
-    """Make the database at FLASK_DATABASE.
-
-    Its folder is made too; an existing file is left as it is.
-
-    Example: FLASK_DATABASE=data/jobs.db flask jobs init
-    """
-    configured = current_app.config.get("DATABASE")
-    if configured is None:
-        raise click.ClickException("set FLASK_DATABASE to the path of the database to make.")
-    path = Path(str(configured))
-    with _one_line():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            store.create(path)
-        except FileExistsError as error:
-            raise click.ClickException(f"{path} exists already: it is left as it is.") from error
+    """Make the database at FLASK_DATABASE, and its folder; leave an existing file as it is."""
+    (path := _path("DATABASE")).parent.mkdir(parents=True, exist_ok=True)
+    store.create(path)
     click.echo(f"Made {path}.")
+
+
+@jobs.command("reset")
+@_one_line()
+def reset() -> None:
+    """Put the demo's jobs back, with times of now, while they are served."""
+    if current_app.config.get("DATABASE") is not None:
+        raise click.ClickException("FLASK_DATABASE is set: only the demo can be reset.")
+    store.put(_database(), demo.jobs(datetime.now(UTC)), clear=True)
+    click.echo("The demo is as new.")
 
 
 @jobs.command("import")
 @click.argument("file", type=click.File("rb"))
-@click.option("--ignore-unknown", is_flag=True, help="Pass over members that a job does not have.")
+@click.option("--ignore-unknown", is_flag=True, help="Leave out members that a job does not have.")
+@_one_line()
 def import_(file: BinaryIO, ignore_unknown: bool) -> None:
     """Add the jobs of FILE, or of standard input for -, to the database; replace those it has.
 
     FILE holds one job, as the service answers it, an array of jobs, or one of these a line. All of
-    it is imported, or, where a job breaks the contract, nothing.
+    it is imported, or, if a job breaks the contract, nothing.
 
     Example: curl ... | flask jobs import -
     """
+    size = os.fstat(file.fileno()).st_size if getattr(file, "name", "<stdin>") != "<stdin>" else 0
     schema = JobSchema(unknown=EXCLUDE if ignore_unknown else RAISE)
-    size = 0
-    with suppress(OSError):  # it may have no end to look for
-        start = file.tell()
-        size = file.seek(0, os.SEEK_END) - start
-        file.seek(start)
-    added = replaced = bad = 0
-    bar = click.progressbar(
-        length=size,
-        label="Importing",
-        file=sys.stderr,
-        hidden=not (size and sys.stderr.isatty()),
-        update_min_steps=max(size // 200, 1),
-    )
-    with _one_line(), bar, store.writing(_database()) as writer:
-        for where, record, read in _records(file):
-            try:
-                if isinstance(record, Exception):
-                    raise record
-                if writer.put(schema.load(record)):
-                    replaced += 1
-                else:
-                    added += 1
-            except (ValidationError, ValueError, OverflowError, RecursionError) as error:
-                bad += 1
-                if bad <= _MOST_COMPLAINTS:
-                    click.echo(f"{where}: {_complaint(record, error)}", err=True)
-            bar.update(read)
-        if not added + replaced + bad:
-            raise click.ClickException("there is no job in it: nothing is imported.")
-        if bad:
-            more = f" ({bad - _MOST_COMPLAINTS} more)" if bad > _MOST_COMPLAINTS else ""
-            raise click.ClickException(
-                f"{bad} of {added + replaced + bad} jobs are bad{more}: nothing is imported."
-            )
+    with _bar(size, "Importing") as bar:
+        added, replaced = store.put(_database(), _checked(_records(file, bar), schema))
     click.echo(f"{added} added, {replaced} replaced.")
 
 
-def _records(file: BinaryIO) -> Iterator[tuple[str, Any, int]]:
-    """Yield each record of the file, with where it is and how many bytes were read for it.
-
-    In its place comes the ValueError or RecursionError of a text that is no JSON.
-    """
-
-    def parse(text: bytes) -> Any:
-        try:
-            return json.loads(text)
-        except (ValueError, RecursionError) as error:
-            return error
-
+def _records(file: BinaryIO, bar: Any) -> Iterator[tuple[str, Any]]:
+    """Yield where each record of the file is, and the record, or the error if it is no JSON."""
     is_first = True
     for number, line in enumerate(file, 1):
-        if not line.strip():
+        value = _parse(line) if line.strip() else []
+        if is_first and isinstance(value, Exception):  # perhaps a document of several lines
+            value = _parse(line + file.read())
+        is_first = is_first and not line.strip()
+        bar.update(len(line))
+        records = enumerate(value, 1) if isinstance(value, list) else [(1, value)]
+        yield from ((f"line {number}, job {index}", record) for index, record in records)
+
+
+def _parse(text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        return error
+
+
+def _checked(records: Iterator[tuple[str, Any]], schema: JobSchema) -> Iterator[dict[str, Any]]:
+    """Yield the jobs, and say what is odd about them; end in an error if any is bad."""
+    seen: set[str] = set()
+    bad = 0
+    for where, record in records:
+        is_json = not isinstance(record, Exception)
+        errors = schema.validate(record) if is_json else {"not JSON": [str(record)]}
+        job = record if isinstance(record, dict) else {}
+        name, job_id = f"{where}, {job.get('job_id')}", str(job.get("job_id")).lower()
+        if job_id in seen:
+            errors["job_id"] = ["The same id came before."]
+        big = (n for n, value in job.items() if type(value) is int and abs(value) >= 2**63)
+        errors |= {n: ["It has more than 64 bits."] for n in big}
+        if errors:
+            bad += 1
+            if bad <= _MOST_COMPLAINTS:
+                said = "; ".join(f"{n}: {texts[0]}" for n, texts in errors.items())
+                click.echo(_printable(f"{name}: {said}"), err=True)
             continue
-        text, value = line, parse(line)
-        is_cut = isinstance(value, json.JSONDecodeError) and not value.doc[value.pos :].strip()
-        if is_first and is_cut:  # a document of several lines
-            text += file.read()
-            value = parse(text)
-        is_first = False
-        if isinstance(value, list):
-            for index, record in enumerate(value):
-                yield f"line {number}, index {index}", record, len(text) // len(value)
-        else:
-            yield f"line {number}", value, len(text)
-
-
-def _complaint(record: object, error: Exception) -> str:
-    """Return what is wrong with a record, in one line."""
-    job_id = record.get("job_id") if isinstance(record, dict) else None
-    name = f"job {job_id}: " if job_id else ""
-    if isinstance(error, ValidationError):
-        messages = [f"{member}: {' '.join(said)}" for member, said in error.messages_dict.items()]
-        return _printable(name + "; ".join(messages))
-    if record is error:
-        return f"not JSON: {error}"
-    return _printable(f"{name}{error}")
+        seen.add(job_id)
+        if odd := [f"{n} {job[n]}" for n, known in _KNOWN.items() if job[n] not in known]:
+            click.echo(_printable(f"{name}: imported with an unusual {', '.join(odd)}"), err=True)
+        yield {n: job[n] for n in store.COLUMNS if n in job}
+    if bad or not seen:
+        what = f"{bad} of {bad + len(seen)} jobs are bad" if bad else "there is no job in it"
+        raise click.ClickException(f"{what}: nothing is imported.")
 
 
 @jobs.command("list")
 @click.option("--status", help="Only jobs of this status.")
-@click.option(
-    "--limit", default=20, show_default=True, type=click.IntRange(0, 10**9), help="0 is all."
-)
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(0), help="0 is all.")
 @click.option("--json", "as_json", is_flag=True, help="One job a line, as JSON: see import.")
+@_one_line()
 def list_(status: str | None, limit: int, as_json: bool) -> None:
-    """List jobs, the last updated first.
-
-    Example: flask jobs list --status running
-    """
-    reader = store.JobStore(_database())
-    with _one_line():
-        found = reader.newest(status, limit or -1)
-        if as_json:
-            schema = JobSchema()
-            for job in found:
-                if messages := schema.validate(job):
-                    complaint = (
-                        f"job {job.get('job_id')} is left out: it breaks the contract: {messages}"
-                    )
-                    click.echo(_printable(complaint), err=True)
-                else:
-                    click.echo(json.dumps(job))
-            return
-        names = ("job_id", "status", "progress_percent", "action_type", "created_by", "updated_at")
-        rows = [tuple(_printable(job.get(name, "")) for name in names) for job in found]
-    _table(("ID", "STATUS", "PERCENT", "ACTION", "BY", "UPDATED"), rows)
+    """List jobs, the last updated first."""
+    found = map(_members, store.JobStore(_database()).newest(status, limit or -1))
+    if not as_json:
+        rows = [tuple(job.get(name, "") for name in _LISTED) for job in found]
+        _table(("ID", "STATUS", "PERCENT", "ACTION", "BY", "UPDATED"), *rows)
+        return
+    for job in found:
+        if bad := JobSchema().validate(job):
+            complaint = f"job {job.get('job_id')} is left out: it breaks the contract: {bad}"
+            click.echo(_printable(complaint), err=True)
+        else:
+            click.echo(json.dumps(job))
 
 
 @jobs.command("simulate")
 @click.argument("job_id", metavar="ID")
-@click.option("--seconds", default=30.0, show_default=True)
-@click.option("--fail-at", type=click.IntRange(0, 99), metavar="PERCENT", help="Fail there.")
-@click.option("--cancel-at", type=click.IntRange(0, 99), metavar="PERCENT", help="Cancel there.")
+@click.option("--seconds", default=30.0, show_default=True, type=click.FloatRange(0, 1e6))
+@click.option("--fail-at", "failed", type=click.IntRange(0, 99), metavar="PERCENT")
+@click.option("--cancel-at", "cancelled", type=click.IntRange(0, 99), metavar="PERCENT")
 @click.option("--restart", is_flag=True, help="Run a job that has ended once more.")
-def simulate(
-    job_id: str, seconds: float, fail_at: int | None, cancel_at: int | None, restart: bool
-) -> None:
+@click.option("--repeat", is_flag=True, help="Run it again and again until it is stopped.")
+@_one_line()
+def simulate(job_id: str, seconds: float, restart: bool, repeat: bool, **ends: int | None) -> None:
     """Play the execution of the job ID in the database, as the appliance would.
 
     Its progress goes up to 100 percent; Ctrl-C cancels it.
-
-    Example: flask jobs simulate 33333333-3333-4333-8333-333333333333 --seconds 10
     """
-    if fail_at is not None and cancel_at is not None:
-        raise click.UsageError("--fail-at and --cancel-at exclude each other.")
-    if not 0 <= seconds <= _LONGEST:  # FloatRange lets NaN pass
-        raise click.UsageError(f"--seconds is from 0 to {_LONGEST}.")
-    path = _database()
-    with _one_line(), closing(store.JobStore(path)) as reader:
-        job = reader.get(job_id) if is_uuid(job_id) else None
-    if job is None:
+    reader = store.JobStore(path := _database())
+    row = reader.get(job_id) if is_uuid(job_id) else None
+    reader.close()
+    if row is None:
         raise click.ClickException(f"there is no job {_printable(job_id)}: see flask jobs list.")
-    if messages := JobSchema().validate(job):
-        raise click.ClickException(f"the job breaks the contract: {messages}.")
-    if has_ended(job) and not restart:
+    job = _members(row)
+    if bad := JobSchema().validate(job):
+        raise click.ClickException(f"the job breaks the contract: {bad}.")
+    if has_ended(job) and not (restart or repeat):
         raise click.ClickException(f"the job is {job['status']}: --restart runs it once more.")
-    limit, outcome = 100, "completed"
-    if fail_at is not None:
-        limit, outcome = fail_at, "failed"
-    if cancel_at is not None:
-        limit, outcome = cancel_at, "cancelled"
-    with _interrupts() as interrupted, _one_line():
-        _run(path, job, seconds, limit, outcome, interrupted)
-    click.echo("{status} at {progress_percent} percent, {affected_count} clients.".format(**job))
-
-
-def _run(
-    path: Path,
-    job: dict[str, Any],
-    seconds: float,
-    limit: int,
-    outcome: str,
-    interrupted: threading.Event,
-) -> None:
-    """Write the states of a job's execution, percent by percent, until `limit` or an interrupt.
-
-    `seconds` is what it takes up to 100 percent. A running job goes on from where it is.
-    """
-    seen = dict(job)
-    clients = max(0, min(job["preview_count"], job["max_limit"]))
-    first = max(0, min(job["progress_percent"], 99))
-    if has_ended(job) or job["status"] != "running" or "executed_at" not in job:
-        job.pop("completed_at", None)
-        job["executed_at"] = _now()
-        first = 0
-    start = time.monotonic()
-    bar = click.progressbar(
-        length=100, label="Simulating", file=sys.stderr, hidden=not sys.stderr.isatty()
-    )
-    with bar:
-        bar.update(percent := first)
-        while True:
-            due = start + seconds * (percent - first) / (100 - first)
-            if stopped := interrupted.wait(max(0, due - time.monotonic())):
-                outcome = "cancelled"
-            else:
-                job["progress_percent"] = percent
-                job["affected_count"] = clients * percent // 100
-            job["status"], job["updated_at"] = "running", _now()
-            if ends := stopped or percent >= limit:
-                job["status"], job["completed_at"] = outcome, job["updated_at"]
-            with store.writing(path) as writer:
-                if not writer.update(job, seen):
+    ends["completed"] = 100
+    end = min((percent, status) for status, percent in ends.items() if percent is not None)
+    stop = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    while True:
+        with _bar(100, "Simulating") as bar:
+            for state in simulation.states(job, seconds, end, stop):
+                if not store.update(path, state, job):
                     raise click.ClickException("another process has changed the job: stopped.")
-            if ends:
-                return
-            seen = dict(job)
-            percent += 1
-            bar.update(1)
-
-
-@contextmanager
-def _interrupts() -> Iterator[threading.Event]:
-    """Yield what Ctrl-C, or a request to terminate, sets, instead of breaking off."""
-    interrupted = threading.Event()
-    before = [
-        (number, signal.signal(number, lambda *_: interrupted.set()))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    ]
-    try:
-        yield interrupted
-    finally:
-        for number, handler in before:
-            signal.signal(number, handler)
-
-
-def _now() -> str:
-    """Return the time in UTC, in RFC 3339's form."""
-    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+                job = state
+                bar.update(job["progress_percent"] - bar.pos)
+        summary = "{status} at {progress_percent} percent, {affected_count} clients."
+        click.echo(summary.format(**job))
+        if not repeat or stop.wait(_PAUSE):
+            return
 
 
 # flask tokens
 
 
-def _tokens() -> TokenFile:
-    """Return the token file that is set."""
-    configured = current_app.config.get("TOKENS_FILE")
-    if configured is None:
-        raise click.ClickException("set FLASK_TOKENS_FILE to the path of the token file.")
-    return TokenFile(str(configured))
-
-
 @tokens.command("create")
 @click.argument("name")
 @click.option("--expires-in", type=click.IntRange(1, 36500), metavar="DAYS")
+@_one_line()
 def create(name: str, expires_in: int | None) -> None:
-    """Make a token for the client NAME and print it, this once.
-
-    Its digest is added to FLASK_TOKENS_FILE, which is made where it does not exist.
-
-    Example: FLASK_TOKENS_FILE=tokens flask tokens create laptop --expires-in 30
-    """
+    """Make a token for the client NAME, print it once, and add its digest to FLASK_TOKENS_FILE."""
+    if sys.stdout is None:
+        raise click.ClickException("there is no standard output to print the token to.")
     expires = datetime.now(UTC) + timedelta(expires_in) if expires_in else None
-    try:
-        with _one_line():
-            click.echo(_tokens().add(name, expires))
-    except ValueError as error:
-        raise click.ClickException(f"{error}.") from error
+    text = f"{expires:%Y-%m-%dT%H:%M:%SZ}" if expires else ""
+    with TokenFile(_path("TOKENS_FILE")).adding(name, text) as token:
+        try:
+            click.echo(token)
+        except OSError as error:
+            raise click.ClickException(f"cannot print the token: {error.strerror}.") from error
 
 
 @tokens.command("list")
+@_one_line()
 def list_tokens() -> None:
-    """List the clients that have a token, with its expiry and state.
-
-    Example: FLASK_TOKENS_FILE=tokens flask tokens list
-    """
-    with _one_line():
-        found, complaints = _tokens().read()
-    rows = [
-        (
-            token.name,
-            token.expires.isoformat() if token.expires else "never",
-            "valid" if token.is_valid() else "expired",
-        )
-        for token in found
-    ]
-    _table(("NAME", "EXPIRES", "STATE"), rows)
+    """List the clients that have a token, with its expiry and state."""
+    found, complaints = TokenFile(_path("TOKENS_FILE")).read()
+    rows = []
+    for token in found.values():
+        expires = token.expires.isoformat().replace("+00:00", "Z")
+        state = "valid" if token.expires > datetime.now(UTC) else "expired"
+        rows.append((token.name, "never" if expires == NEVER else expires, state))
+    _table(("NAME", "EXPIRES", "STATE"), *rows)
     for complaint in complaints:
         click.echo(f"{complaint}; the line is ignored", err=True)
 
 
 @tokens.command("revoke")
 @click.argument("name")
+@_one_line()
 def revoke(name: str) -> None:
-    """Take the tokens of the client NAME out of FLASK_TOKENS_FILE: they are refused at once.
-
-    Example: FLASK_TOKENS_FILE=tokens flask tokens revoke laptop
-    """
-    with _one_line():
-        found = _tokens().revoke(name)
-    if not found:
+    """Remove the tokens of the client NAME from FLASK_TOKENS_FILE: they are refused at once."""
+    if not TokenFile(_path("TOKENS_FILE")).revoke(name):
         raise click.ClickException(f"there is no token of the name {_printable(name)}.")
     click.echo(f"Revoked {name}.")

@@ -1,7 +1,10 @@
-"""The demo: jobs in every state, and a public token, for a service that was given no database."""
+"""The demo: jobs in every state, with times of today, and a public token."""
 
-from contextlib import suppress
+import json
+import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import click
 from flask import Flask
@@ -10,9 +13,11 @@ from werkzeug.serving import is_running_from_reloader
 
 import store
 
+PATH = "/api/actions/bulk/jobs/"
 TOKEN = "demo-token"  # noqa: S105 (public: it opens no other jobs)  # nosec B105
 TOKENS_FILE = Path(__file__).with_name("demo.tokens")
-_JOBS = Path(__file__).with_name("demo.sql")
+_JOBS = Path(__file__).with_name("demo.json")
+_TIME = re.compile(r"(-?[0-9]+)(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})")  # "-201.000731904Z"
 
 
 def job_id(digit: int) -> str:
@@ -20,32 +25,39 @@ def job_id(digit: int) -> str:
     return "xxxxxxxx-xxxx-4xxx-8xxx-xxxxxxxxxxxx".replace("x", str(digit))
 
 
-def database(folder: str) -> Path:
-    """Return the demo's database in `folder`, made on the first call, whole or not at all.
+def jobs(now: datetime) -> list[dict[str, Any]]:
+    """Return the demo's jobs as they are at `now`, an aware datetime.
 
-    Raises what `store.create` raises when it cannot be made.
+    demo.json has their times as seconds from now, and the offset to write them with.
     """
-    path = Path(folder, "demo.db")
+
+    def render(name: str, value: Any) -> Any:
+        match = _TIME.fullmatch(value) if name.endswith("_at") else None
+        if match is None:
+            return value
+        seconds, fraction, offset = match.groups("")
+        zone = datetime.strptime(offset, "%z").tzinfo
+        moment = (now + timedelta(seconds=int(seconds))).astimezone(zone)
+        return f"{moment:%Y-%m-%dT%H:%M:%S}{fraction}{offset}"
+
+    found = json.loads(_JOBS.read_text("utf-8"))
+    return [{name: render(name, value) for name, value in job.items()} for job in found]
+
+
+def make(path: Path) -> None:
+    """Make the demo's database, unless it is there; raise as `store.create`."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileExistsError):  # another process was faster
-            store.create(path, _JOBS.read_text("utf-8"))
-    return path
+        store.create(path, jobs(datetime.now(UTC)))
 
 
-def announce(app: Flask, *, public: bool) -> None:
-    """Say, once, that the demo is served: under `flask run` with a command that fetches a job.
-
-    `public` tells whether it is to the demo's token, and not to those of a file of one's own.
-    """
+def announce(app: Flask, token: str) -> None:
+    """Say that the demo is served: under `flask run`, once, with a command that fetches a job."""
     context = click.get_current_context(silent=True)
-    if context is None or context.command is not run_command:  # a server may be a command, too
-        app.logger.warning("No DATABASE is configured: serving the demo jobs")
+    if context is None or context.command is not run_command:
+        app.logger.warning("FLASK_DATABASE is not set: serving the demo jobs")
     elif not is_running_from_reloader():
         host, port = context.params["host"], context.params["port"]
-        host = f"[{host}]" if ":" in host else host
-        url = f"http://{host}:{port}/api/actions/bulk/jobs/{job_id(2)}"
-        click.echo(
-            " * Demo jobs, as no DATABASE is configured. "
-            f"Try: curl -H 'Authorization: Bearer {TOKEN if public else 'YOUR-TOKEN'}' {url}"
-        )
+        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        click.echo(" * Demo jobs, as FLASK_DATABASE is not set. ", nl=False)
+        click.echo(f"Try: curl -H 'Authorization: Bearer {token}' {url}{PATH}{job_id(2)}")

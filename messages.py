@@ -1,100 +1,106 @@
-"""HTTP messages (RFC 9110, 6): a request with an id, and a response that goes out as it is."""
+"""HTTP messages, and every override of Flask and Werkzeug, each with what it saves a request."""
 
 import random
 import re
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 from urllib.parse import quote
 
 import flask
 from werkzeug.datastructures import Authorization, Headers
+from werkzeug.routing import MapAdapter
 from werkzeug.utils import cached_property
 
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
-
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_ID = re.compile("[A-Za-z0-9._-]{1,128}")
 
 
 class Request(flask.Request):
-    """A request with an id, and the time when it came. Its method is in the case it came in.
+    """A request with an `id`: the client's X-Request-Id if it is fit, else 32 hex digits."""
 
-    `id` is the client's own X-Request-Id where it is fit for a header and a log line, else a new
-    one: 32 hexadecimal digits. `started` is of `time.perf_counter_ns`.
-    """
-
-    def __init__(self, environ: "WSGIEnvironment", *args: Any, **kwargs: Any) -> None:
+    def __init__(self, environ: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(environ, *args, **kwargs)
         self.started = time.perf_counter_ns()
-        self.method: str = environ["REQUEST_METHOD"]
+        self.method = environ["REQUEST_METHOD"]  # Werkzeug takes `get` for GET
         self.id: str = environ.get("HTTP_X_REQUEST_ID", "")
-        if not _REQUEST_ID.fullmatch(self.id):
+        if not _ID.fullmatch(self.id):
             self.id = f"{random.getrandbits(128):032x}"  # no secret  # nosec B311
 
     @cached_property
     def authorization(self) -> Authorization | None:
-        """Return the scheme and the token of Authorization (RFC 9110, 11.6.2), None without it.
-
-        Werkzeug would decode the credentials of other schemes, and fail on some.
-        """
-        header = self.environ.get("HTTP_AUTHORIZATION")
-        if not header:
+        """Scheme and token (RFC 9110, 11.6.2). A hole: Werkzeug answers `Basic ÿ` with a 500."""
+        if not (header := self.environ.get("HTTP_AUTHORIZATION")):
             return None
         scheme, _, token = header.partition(" ")
         return Authorization(scheme.lower(), token=token.strip(" \t"))
 
-    @property
-    def instance(self) -> str:
-        """The path of the request, mount point included, as a URI reference."""
-        return self.reference(self.environ.get("PATH_INFO", ""))
-
-    def reference(self, path: str) -> str:
-        """Return a path under the mount point as a URI reference (RFC 3986, 4.2).
-
-        `path` is as in PATH_INFO: bytes in Latin-1. Two slashes in front would name a host, and a
-        colon in the first segment a scheme: a dot segment keeps them a path.
-        """
-        path = self.environ.get("SCRIPT_NAME", "") + path
-        quoted = quote(path, safe="/:@!$&'()*+,;=~", encoding="latin-1")
-        if quoted.startswith("//"):
-            return f"/.{quoted}"
-        return f"./{quoted}" if ":" in quoted.partition("/")[0] else quoted
+    def reference(self, path: str | None = None) -> str:
+        """Return a path under the mount point, or the request's own, as a URI reference."""
+        path = self.environ.get("PATH_INFO", "") if path is None else path
+        path = self.environ.get("SCRIPT_NAME", "") + path  # both are bytes in Latin-1
+        path = quote(path, safe="/:@!$&'()*+,;=~", encoding="latin-1")
+        # Two slashes in front would name a host, and a colon in the first segment a scheme.
+        dot = "/." if path.startswith("//") else "./" if ":" in path.partition("/")[0] else ""
+        return dot + path
 
 
 def current_request() -> Request:
-    """Return the request that is being answered: each look through Flask's proxy costs time."""
+    """Return the request that is being answered."""
     return cast("Request", flask.request._get_current_object())  # type: ignore[attr-defined]
 
 
 class _Headers(Headers):
-    """Headers known to be well-formed: they do without a check of each."""
+    """Headers that are known to be well-formed, and so are not looked through: 5 µs."""
 
-    def __init__(self, items: Iterable[tuple[str, str]]) -> None:
-        super().__init__()
-        self._list = list(items)
+    def __init__(self, items: list[tuple[str, str]]) -> None:
+        self._list = items
 
-    def add(self, key: str, value: str, /) -> None:  # type: ignore[override]  # no options
-        """Add a header."""
+    def add(self, key: str, value: str, /, **_: Any) -> None:
         self._list.append((key, value))
 
 
 class Response(flask.Response):
-    """A response whose headers are complete and well-formed: to look through them costs time.
-
-    They include Content-Type, and Content-Length, where the documentation has them.
-    """
+    """A response whose headers are complete, but for the Content-Length of a body."""
 
     default_mimetype = None
 
     def __init__(self, body: bytes, status: int, headers: Iterable[tuple[str, str]]) -> None:
-        super().__init__((body,) if body else (), status, _Headers(headers))
+        length = [("Content-Length", str(len(body)))] if body else []
+        super().__init__((body,), status, _Headers([*headers, *length]))
 
-    def __call__(
-        self, environ: "WSGIEnvironment", start_response: "StartResponse"
-    ) -> Iterable[bytes]:
-        """Answer as the documentation of WSGI says (PEP 3333)."""
-        if self._on_close:  # somebody waits for the end
+    def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
+        """Answer (PEP 3333) without another look through the headers: 15 µs."""
+        if self._on_close:  # a host waits for the end
             return super().__call__(environ, start_response)
         start_response(self.status, self.headers.to_wsgi_list())
         return () if environ["REQUEST_METHOD"] == "HEAD" else self.iter_encoded()
+
+
+class _Routes(MapAdapter):
+    def match(self, *args: Any, **kwargs: Any) -> Any:
+        """Find the route of a job without a walk through the path: 13 µs."""
+        folder, _, id = self.path_info.rpartition("/")  # noqa: A001 (the documented name)
+        is_read = self.default_method in ("GET", "HEAD") and kwargs == {"return_rule": True}
+        if folder == "/api/actions/bulk/jobs" and id and is_read:
+            return next(self.map.iter_rules("get_bulk_action_job")), {"id": id}
+        return super().match(*args, **kwargs)
+
+
+class Flask(flask.Flask):
+    """Flask with the requests and routes of this module."""
+
+    request_class = Request
+
+    def ensure_sync(self, func: Any) -> Any:
+        """Return the function as it is, since none here is a coroutine: 5 µs."""
+        return func
+
+    def create_url_adapter(self, request: flask.Request | None) -> MapAdapter | None:
+        """Return what finds a route, whatever the host: 10 µs. Werkzeug takes `//x` for `/x`."""
+        if request is None:
+            return super().create_url_adapter(None)
+        if self.config["TRUSTED_HOSTS"] is not None:
+            super().create_url_adapter(request)  # refuses the other hosts
+        dot = "/." if request.environ.get("PATH_INFO", "").startswith("//") else ""
+        path, method = dot + request.path, request.method if request.method.isupper() else "-"
+        return _Routes(self.url_map, "", request.root_path, "", request.scheme, path, method)

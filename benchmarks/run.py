@@ -1,12 +1,13 @@
-"""What the service costs, beside other ways to serve the same job, into RESULTS.md.
+"""What the service costs, beside other ways to serve the same job.
 
-    python benchmarks/run.py [--quick]
+    python benchmarks/run.py [--quick] [--save]
 
 Linux only: memory is read from /proc.
 """
 
 import http.client
 import itertools
+import json
 import logging
 import os
 import platform
@@ -22,16 +23,20 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
+from unittest.mock import patch
 from uuid import NAMESPACE_OID, uuid5
 
 import click
+import flask
+from werkzeug.datastructures import Headers
+from werkzeug.routing import MapAdapter
 from werkzeug.test import create_environ, run_wsgi_app
 
 sys.path.append(str(Path(__file__).parent.parent))
@@ -40,9 +45,10 @@ import bare
 import bare_token
 
 import demo
+import messages
 import store
 from app import create_app
-from schemas import dump_job, to_json
+from schemas import JobSchema
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -53,6 +59,7 @@ RESULTS = HERE / "RESULTS.md"
 DEADLINE = 30  # seconds for a server to answer, or to end
 CONNECTIONS = 16
 BLOCK = 50  # requests in a row: what ran before them has left the processor's caches
+WARM = 10  # requests before a block, not timed
 JOB = {
     "criteria_json": '{"protocol": "dhcpv4", "message_type": "discover", "relay": "10.20.0.1"}',
     "action_type": "block",
@@ -104,16 +111,8 @@ def table(title: str, note: str, head: Sequence[str], rows: Sequence[Sequence[st
 
 def build(path: Path, count: int) -> None:
     """Make a database of `count` jobs."""
-    store.create(path)
-    insert = (
-        f"INSERT INTO bulk_action_jobs (job_id, {', '.join(JOB)}) "  # noqa: S608 (constants)
-        f"VALUES (?{', ?' * len(JOB)})"
-    )
-    values = tuple(JOB.values())
-    with closing(sqlite3.connect(path)) as connection, bar(count, f"{count:,} jobs") as numbers:
-        with connection:
-            connection.executemany(insert, ((job_id(number), *values) for number in numbers))
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with bar(count, f"{count:,} jobs") as numbers:
+        store.create(path, ({"job_id": job_id(number), **JOB} for number in numbers))
 
 
 def warm(path: Path) -> None:
@@ -126,13 +125,17 @@ def warm(path: Path) -> None:
 # In process
 
 
+Override = tuple[Any, str, Any]  # whose attribute, its name, and what Flask or Werkzeug has there
+
+
 class Case(NamedTuple):
-    """Requests of one kind, the application that answers them, and with which status."""
+    """Requests of one kind, the application that answers them, with which status, without what."""
 
     name: str
     app: "WSGIApplication"
     status: int
     environs: "Iterator[WSGIEnvironment]"
+    without: Sequence[Override] = ()
 
 
 def service(database: Path) -> "WSGIApplication":
@@ -206,8 +209,26 @@ def medians(cases: Sequence[Case], rounds: int, label: str) -> list[float]:
         for number in numbers:
             order = range(len(cases))
             for index in order if number % 2 else reversed(order):  # not always after the same one
-                samples[index].append(answer(cases[index], BLOCK))
+                with ExitStack() as stack:
+                    for override in cases[index].without:
+                        stack.enter_context(patch.object(*override))
+                    answer(cases[index], WARM)  # a class that has changed is slower at first
+                    samples[index].append(answer(cases[index], BLOCK))
     return [median(sample) / 1000 for sample in samples]
+
+
+def compare(title: str, note: str, cases: Sequence[Case], rounds: int) -> str:
+    """Return a table of the cases, beside the first of them."""
+    results = medians(cases, rounds, title)
+    return table(
+        f"{title}, in process",
+        f"{note} Medians of {rounds:,} rounds of {BLOCK} requests of each.",
+        ["case", "µs", "of the first", "difference, µs"],
+        [
+            [case.name, f"{result:.1f}", f"{result / results[0]:.2f}", f"{result - results[0]:.1f}"]
+            for case, result in zip(cases, results, strict=True)
+        ],
+    )
 
 
 def requests(database: Path, count: int, rounds: int) -> str:
@@ -222,8 +243,9 @@ def requests(database: Path, count: int, rounds: int) -> str:
     known = environ(0, **AUTHORIZED)
     unmodified = environ(0, **AUTHORIZED, **{"If-None-Match": headers["ETag"]})
     forged = environ(0, Authorization="Bearer forged")
-    numbers = range(1, count, count // (rounds * BLOCK + 1))
+    numbers = range(1, count, count // (rounds * (WARM + BLOCK) + 1))
     jobs, job = store.JobStore(database), {"job_id": job_id(0), **JOB}
+    schema, to_json = JobSchema(), json.JSONEncoder(ensure_ascii=False).encode
     cases = [
         Case("bare Flask", bare.make_app(body), 200, repeated(known)),
         Case("bare Flask, token", bare_token.make_app(body), 200, repeated(known)),
@@ -234,59 +256,51 @@ def requests(database: Path, count: int, rounds: int) -> str:
         Case("this service, 404", app, 404, repeated(environ(-1, **AUTHORIZED))),
         Case("this service, 200, first read", service(database), 200, distinct(numbers)),
         Case("of it: the row", part(jobs.get), 200, distinct(numbers)),
-        Case(
-            "of it: checked, in JSON",
-            part(lambda _: to_json(dump_job(job))),
-            200,
-            repeated(known),
-        ),
+        Case("of it: JSON", part(lambda _: to_json(schema.dump(job))), 200, repeated(known)),
         Case("APIFlask, 200", with_apiflask.app, 200, repeated(known)),
         Case("flask-smorest, 200", with_flask_smorest.app, 200, repeated(known)),
         Case("of both: open, SELECT, close", part(partial(opened, database)), 200, repeated(known)),
     ]
     warm(database)
-    results = medians(cases, rounds, "Requests")
-    return table(
-        "Requests, in process",
-        f"Through the WSGI callable, {BLOCK} requests of each in each of {rounds:,} rounds; "
-        f"medians. The database has {count:,} jobs. APIFlask and flask-smorest open it for each "
-        "request, as Flask's documentation does.",
-        ["case", "µs", "of bare"],
-        [
-            [case.name, f"{result:.1f}", f"{result / results[0]:.2f}"]
-            for case, result in zip(cases, results, strict=True)
-        ],
+    note = (
+        f"Through the WSGI callable; the database has {count:,} jobs. APIFlask and flask-smorest "
+        "open it for each request, as Flask's documentation does."
     )
+    return compare("Requests", note, cases, rounds)
 
 
-def tokens(database: Path, rounds: int) -> str:
-    """See whether it takes longer to refuse a token the more of it is right."""
-    app = service(database)
-    cases = []
-    for right in (0, 1, 5, 9):
-        token = demo.TOKEN[:right] + "?" * (len(demo.TOKEN) - right)
-        request = environ(0, Authorization=f"Bearer {token}")
-        cases.append(Case(token, app, 401, repeated(request)))
-    results = medians(cases, rounds, "Tokens")
-    return table(
-        "Wrong tokens, in process",
-        f"Of {demo.TOKEN}; medians of {rounds:,} rounds of {BLOCK} requests.",
-        ["token", "µs"],
-        [[case.name, f"{result:.1f}"] for case, result in zip(cases, results, strict=True)],
-    )
+OVERRIDES: dict[str, Override] = {
+    "authorization": (messages.Request, "authorization", flask.Request.authorization),
+    "_Headers": (messages, "_Headers", Headers),
+    "Response.__call__": (messages.Response, "__call__", flask.Response.__call__),
+    "_Routes": (messages._Routes, "match", MapAdapter.match),
+    "ensure_sync": (messages.Flask, "ensure_sync", flask.Flask.ensure_sync),
+    "create_url_adapter, and so _Routes": (
+        messages.Flask,
+        "create_url_adapter",
+        flask.Flask.create_url_adapter,
+    ),
+}
+
+
+def overrides(database: Path, rounds: int) -> str:
+    """See what each override of Flask and Werkzeug in messages.py saves."""
+    app, known = service(database), environ(0, **AUTHORIZED)
+    without = {"with all": [], "without any": [*OVERRIDES.values()]}
+    without |= {f"without {name}": [override] for name, override in OVERRIDES.items()}
+    cases = [Case(name, app, 200, repeated(known), taken) for name, taken in without.items()]
+    return compare("Overrides", "A repeated read, with parts of messages.py.", cases, rounds)
 
 
 def sizes(databases: Mapping[int, Path]) -> str:
     """Compare databases of different sizes."""
-    rounds = min(databases) // BLOCK - 1  # each first read is of another job
+    rounds = min(databases) // (WARM + BLOCK) - 1  # each first read is of another job
     cases = []
     for count, path in databases.items():
         warm(path)
-        spread = distinct(range(1, count, count // (rounds * BLOCK + 1)))
-        cases.append(
-            Case(f"{count:,} again", service(path), 200, repeated(environ(0, **AUTHORIZED)))
-        )
-        cases.append(Case(f"{count:,} first", service(path), 200, spread))
+        app, known = service(path), repeated(environ(0, **AUTHORIZED))
+        spread = distinct(range(1, count, count // (rounds * (WARM + BLOCK) + 1)))
+        cases += [Case(f"{count:,} again", app, 200, known), Case("first", app, 200, spread)]
     results = iter(medians(cases, rounds, "Sizes"))
     return table(
         "Size of the database, in process",
@@ -294,13 +308,8 @@ def sizes(databases: Mapping[int, Path]) -> str:
         "system's page cache.",
         ["jobs", "MB", "repeated read, µs", "first read, µs"],
         [
-            [
-                f"{count:,}",
-                f"{path.stat().st_size / 1e6:.1f}",
-                f"{next(results):.1f}",
-                f"{next(results):.1f}",
-            ]
-            for count, path in databases.items()
+            [f"{count:,}", f"{size / 1e6:.1f}", f"{next(results):.1f}", f"{next(results):.1f}"]
+            for count, size in ((count, path.stat().st_size) for count, path in databases.items())
         ],
     )
 
@@ -310,8 +319,7 @@ def sizes(databases: Mapping[int, Path]) -> str:
 
 def resident(pid: int) -> int:
     """Return the resident set of a process, in bytes."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def read_jobs(database: Path, marks: Sequence[int]) -> list[int]:
@@ -371,10 +379,7 @@ SERVERS = [
 
 
 def free_port() -> int:
-    """Return a port of the loopback interface, below those that connections go out from.
-
-    To ask for one of those where nobody listens yet may meet oneself.
-    """
+    """Return a free port, below those that connections go out from."""
     while True:
         with socket.socket() as probe:
             port = random.SystemRandom().randrange(20_000, 32_768)
@@ -400,9 +405,8 @@ class Running(NamedTuple):
 
     def resident(self) -> int:
         """Return the resident sets of its processes, in bytes."""
-        pids = [int(path.name) for path in Path("/proc").glob("[0-9]*")]
         total = 0
-        for pid in pids:
+        for pid in [int(path.name) for path in Path("/proc").glob("[0-9]*")]:
             with suppress(ProcessLookupError, FileNotFoundError):
                 if os.getpgid(pid) == self.group:
                     total += resident(pid)
@@ -457,24 +461,16 @@ def starts(database: Path, body: Path) -> str:
                 with running(server, database, body) as process:
                     if number:  # the first one compiles
                         samples[server.name].append(process.seconds)
+    rows = [[name, f"{median(sample) * 1000:.0f}"] for name, sample in samples.items()]
     return table(
-        "Start",
-        "From `flask run` to the first 200; medians of 5.",
-        ["server", "ms"],
-        [[name, f"{median(sample) * 1000:.0f}"] for name, sample in samples.items()],
+        "Start", "From `flask run` to the first 200; medians of 5.", ["server", "ms"], rows
     )
 
 
-class Load(NamedTuple):
-    """What a server did under load: requests/s, milliseconds, bytes."""
-
-    rate: float
-    p99: float
-    resident: int
-
-
-def load(wrk: str, server: Server, database: Path, body: Path, seconds: int) -> Load:
-    """Put a server of its own under load."""
+def load(
+    wrk: str, server: Server, database: Path, body: Path, seconds: int
+) -> tuple[float, float, int]:
+    """Put a server of its own under load; return its requests/s, p99 in ms, and bytes of memory."""
     with running(server, database, body) as process:
         address = f"http://127.0.0.1:{process.port}{url(0)}"
         authorization = f"Authorization: {AUTHORIZED['Authorization']}"
@@ -489,7 +485,7 @@ def load(wrk: str, server: Server, database: Path, body: Path, seconds: int) -> 
         if not rate or not p99 or re.search("Non-2xx|connect [1-9]|timeout [1-9]", output):
             raise RuntimeError(f"{server.name}:\n{output}")
         milliseconds = float(p99[1]) * {"us": 0.001, "ms": 1, "s": 1000}[p99[2]]
-        return Load(float(rate[1]), milliseconds, process.resident())
+        return float(rate[1]), milliseconds, process.resident()
 
 
 def loads(database: Path, body: Path, seconds: int) -> str:
@@ -497,7 +493,7 @@ def loads(database: Path, body: Path, seconds: int) -> str:
     wrk = shutil.which("wrk")
     if wrk is None:
         return "## HTTP\n\nLeft out: there is no wrk.\n"
-    samples: dict[str, list[Load]] = {server.name: [] for server in SERVERS}
+    samples: dict[str, list[tuple[float, float, int]]] = {server.name: [] for server in SERVERS}
     with bar(5, "HTTP") as numbers:
         for _ in numbers:
             for server in SERVERS:
@@ -528,13 +524,14 @@ def machine() -> str:
 
 @click.command()
 @click.option("--quick", is_flag=True, help="Fewer jobs, rounds and seconds.")
-def main(quick: bool) -> None:
-    """Measure, and print a table of each part; not --quick writes benchmarks/RESULTS.md."""
+@click.option("--save", is_flag=True, help="Write benchmarks/RESULTS.md, too.")
+def main(quick: bool, save: bool) -> None:
+    """Measure, and print a table of each part."""
     logging.disable()
     counts = [1_000, 10_000] if quick else [1_000, 100_000, 1_000_000]
     count = counts[1]
     head = f"{datetime.now(UTC):%Y-%m-%d}{', --quick' if quick else ''}: {machine()}."
-    sections = [f"# Benchmarks\n\n`make bench`, {head}\n"]
+    sections = [f"# Benchmarks\n\n`python benchmarks/run.py --save`, {head}\n"]
     with tempfile.TemporaryDirectory() as folder:
         databases = {count: Path(folder, f"{count}.db") for count in counts}
         for each, path in databases.items():
@@ -545,7 +542,7 @@ def main(quick: bool) -> None:
         body.write_bytes(b"".join(chunks))
         parts: list[Callable[[], str]] = [
             lambda: requests(database, count, 20 if quick else 200),
-            lambda: tokens(database, 20 if quick else 200),
+            lambda: overrides(database, 20 if quick else 200),
             lambda: sizes(databases),
             lambda: memory(database, count),
             lambda: starts(database, body),
@@ -554,7 +551,7 @@ def main(quick: bool) -> None:
         for measure in parts:
             sections.append(measure())
             click.echo(sections[-1])
-    if not quick:
+    if save:
         RESULTS.write_text("\n".join(sections), "utf-8")
 
 

@@ -1,6 +1,5 @@
 import hashlib
 import os
-import re
 import shutil
 import sqlite3
 import sys
@@ -76,14 +75,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the settings of whoever runs the tests out of them."""
-    for name in ("FLASK_DATABASE", *filter(re.compile("FLASK_").match, list(os.environ))):
-        monkeypatch.delenv(name, raising=False)
+    for name in [name for name in os.environ if name.startswith("FLASK_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def new_database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("new") / "jobs.db"
+    store.create(path)
+    return path.read_bytes()
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Path:
+def database(tmp_path: Path, new_database: bytes) -> Path:
     path = tmp_path / "jobs.db"
-    store.create(path)
+    path.write_bytes(new_database)
     return path
 
 
@@ -162,6 +168,7 @@ def copy(tmp_path: Path) -> Path:
     for path in ROOT.iterdir():
         if path.is_file() and path.name not in ("jobs.db", "tokens"):
             shutil.copy(path, copy)
+    shutil.copytree(ROOT / "page", copy / "page")
     (copy / ".venv").mkdir()
     (copy / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
     for stamp in ("made", "run", "dev"):

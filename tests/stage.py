@@ -6,7 +6,6 @@ checked: it is whole, it was committed, and it is no older than the last commit 
 
 import http.client
 import json
-import shutil
 import sqlite3
 import sys
 import threading
@@ -24,7 +23,6 @@ from serving import HELD, Server, recommended
 import store
 
 JOBS = 20
-UNCOMMITTED = 10**9
 
 
 def job_id(index: int) -> str:
@@ -53,19 +51,19 @@ def job(index: int, number: int) -> dict[str, Any]:
     }
 
 
-def write(path: Path, number: int) -> None:
-    """Commit the state of that number."""
-    with closing(sqlite3.connect(path, timeout=10)) as connection, connection:
-        put(connection, number)
+def jobs(number: int) -> list[dict[str, Any]]:
+    """Return all jobs in the state of that number."""
+    return [job(index, number) for index in range(JOBS)]
 
 
-def put(connection: sqlite3.Connection, number: int) -> None:
-    """Write the state of that number, uncommitted."""
-    marks = ", ".join(f":{name}" for name in store.COLUMNS)
-    connection.executemany(
-        f"INSERT OR REPLACE INTO bulk_action_jobs ({', '.join(store.COLUMNS)}) VALUES ({marks})",  # noqa: S608 (constants)
-        [{"completed_at": None, **job(index, number)} for index in range(JOBS)],
-    )
+def restore(new: Path, path: Path) -> None:
+    """Put the content of `new` into the live file and remove `new`: sqlite3's .restore."""
+    with (
+        closing(sqlite3.connect(new)) as source,
+        closing(sqlite3.connect(path, timeout=10)) as target,
+    ):
+        source.backup(target)
+    new.unlink()
 
 
 class Stage:
@@ -76,6 +74,7 @@ class Stage:
         self.tokens = tokens
         self.server = server
         self.bearer = {"Authorization": f"Bearer {token}"}
+        self.journal = "WAL"
         self.committed = 1  # the last state that a request must see
         self.begun = 1  # the last that it may see
         self.latest = 1  # the last that came
@@ -139,42 +138,54 @@ class Stage:
             for thread in threads:
                 thread.join()
 
+    @contextmanager
+    def next_state(self) -> Iterator[int]:
+        """Yield the number of the state that the block commits."""
+        self.begun += 1
+        yield self.begun
+        self.committed = self.begun
+
     def commit(self) -> None:
         """Commit the next state."""
-        self.begun += 1
-        write(self.path, self.begun)
-        self.committed = self.begun
+        with self.next_state() as number:
+            store.put(self.path, jobs(number))
 
     def replace(self) -> None:
-        """Put a new file with the next state in the place of the old one."""
-        new = self.path.with_name("new.db")
-        with suppress(FileNotFoundError):
-            new.unlink()
-        store.create(new)
-        self.begun += 1
-        write(new, self.begun)
-        new.replace(self.path)
-        self.committed = self.begun
+        """Rename a file with the next state into place."""
+        with self.next_state() as number:
+            new = self.make(jobs(number))
+            self.settle()  # a -wal with frames in it would spoil the new file: see schema.sql
+            new.replace(self.path)
 
-    def replace_with_rollback_journal(self) -> None:
-        """Put a file in its place that keeps no -wal, as some producers' do."""
-        self.settle()
+    def restore(self) -> None:
+        """Restore a file with the next state into the live one."""
+        with self.next_state() as number:
+            restore(self.make(jobs(number)), self.path)
+
+    def use_rollback_journal(self) -> None:
+        """Rename a file into place that keeps no -wal, as some producers' do."""
+        self.journal = "DELETE"
+        self.replace()
+
+    def make(self, rows: list[dict[str, Any]]) -> Path:
+        """Make another database in the same folder."""
         new = self.path.with_name("new.db")
-        shutil.copy(self.path, new)
+        store.create(new, rows)
         with closing(sqlite3.connect(new)) as connection:
-            connection.execute("PRAGMA journal_mode = DELETE")
-        new.replace(self.path)
+            connection.execute(f"PRAGMA journal_mode = {self.journal}")
+        return new
 
     def settle(self) -> None:
-        """Bring all that was committed into the one file."""
+        """Bring all that was committed into the one file: its -wal is empty then."""
         with closing(sqlite3.connect(self.path, timeout=10)) as connection:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            assert not busy
 
     def save(self) -> Callable[[], object]:
         """Return what puts the file back as it is now, by rename."""
         self.settle()
         saved = self.path.with_name("saved.db")
-        shutil.copy(self.path, saved)
+        saved.write_bytes(self.path.read_bytes())
         return lambda: saved.replace(self.path)
 
     def processes(self) -> list[int]:
@@ -185,19 +196,17 @@ class Stage:
 
     def descriptors(self) -> int:
         """Return how many descriptors the server's processes have open, sockets aside."""
-        links = [link for pid in self.processes() for link in Path(f"/proc/{pid}/fd").iterdir()]
         targets = []
-        for link in links:
-            with suppress(FileNotFoundError):
-                targets.append(str(link.readlink()))
+        for pid in self.processes():
+            for link in Path(f"/proc/{pid}/fd").iterdir():
+                with suppress(FileNotFoundError):
+                    targets.append(str(link.readlink()))
         return sum(not target.startswith("socket:") for target in targets)
 
     def resident(self) -> int:
         """Return the resident set of the server's processes, in KiB."""
-        pages = 0
-        for pid in self.processes():
-            pages += int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-        return pages * 4
+        statm = [Path(f"/proc/{pid}/statm").read_text() for pid in self.processes()]
+        return sum(int(text.split()[1]) for text in statm) * 4
 
     def assert_right(self) -> None:
         """Fail where any answer was not as it should be."""
@@ -209,7 +218,7 @@ def stage(database: Path, tokens_file: Path) -> Iterator[Stage]:
     """Yield a stage whose server may do no more than the modes of files allow, root or not."""
     from conftest import TOKEN  # which imports this module
 
-    write(database, 1)
+    store.put(database, jobs(1))
     with recommended(database, tokens_file, *HELD) as server:
         stage = Stage(database, tokens_file, server, TOKEN)
         assert stage.ask(0) == 200
@@ -228,14 +237,10 @@ def ticks(
     seconds: int = request.config.getoption("--seconds")
 
     def ticks() -> Iterator[float]:
+        label, hidden = request.node.name, not sys.stderr.isatty()
         with (
             capfd.disabled(),
-            click.progressbar(
-                length=seconds,
-                label=request.node.name,
-                file=sys.stderr,
-                hidden=not sys.stderr.isatty(),
-            ) as bar,
+            click.progressbar(length=seconds, label=label, file=sys.stderr, hidden=hidden) as bar,
         ):
             start = time.monotonic()
             while (now := time.monotonic() - start) < seconds:

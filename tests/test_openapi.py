@@ -1,193 +1,247 @@
-import json
 import os
+import re
 import subprocess
-import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
 import pytest
 import yaml
+from click.testing import Result
 from flask import Flask
 from flask.testing import FlaskClient
-from serving import ROOT
+from serving import FLASK, ROOT
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client
 from werkzeug.wrappers import Response
 
+import demo
+import openapi
+import store
+
 COMMITTED = (ROOT / "openapi.yaml").read_text("utf-8")
 DOCUMENT: dict[str, Any] = yaml.safe_load(COMMITTED)
+SCHEMAS = DOCUMENT["components"]["schemas"]
 PATH = "/api/actions/bulk/jobs/{id}"
-GET: dict[str, Any] = DOCUMENT["paths"][PATH]["get"]
-
-# The file
 
 
-@pytest.mark.parametrize("seed", ["0", "1", "4711"])
-def test_the_committed_file_is_the_one_that_the_schemas_build(seed: str) -> None:
-    command = [sys.executable, "-m", "flask", "openapi"]
-    environment = os.environ | {"PYTHONHASHSEED": seed}
-    built = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)
-    assert built.stdout.decode() == COMMITTED
-    assert built.stderr == b""
+@pytest.fixture
+def demo_at_moment(make_app: Callable[..., Flask], database: Path) -> FlaskClient:
+    """Ask the demo as it is at the time of the examples."""
+    store.put(database, demo.jobs(openapi.MOMENT))
+    return make_app(DATABASE=database, TOKENS_FILE=demo.TOKENS_FILE).test_client()
 
 
-def test_flask_openapi_prints_it_whatever_is_served(
-    app: Flask, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def contract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let `flask openapi` work on a copy of the file."""
+    path = tmp_path / "openapi.yaml"
+    path.write_text(COMMITTED, "utf-8")
+    monkeypatch.setattr(openapi, "CONTRACT", path)
+    return path
+
+
+def update(app: Flask) -> Result:
+    return app.test_cli_runner().invoke(args=["openapi"])
+
+
+# What builds the file
+
+
+def test_the_committed_file_is_the_one_that_the_schemas_and_the_demo_build(
+    demo_at_moment: FlaskClient,
 ) -> None:
-    monkeypatch.setenv("FLASK_TRUSTED_HOSTS", '["jobs.example"]')
-    assert app.test_cli_runner().invoke(args=["openapi"]).stdout == COMMITTED
+    assert openapi.build(COMMITTED, demo_at_moment) == COMMITTED
 
 
-# What the reference states
+def test_the_command_leaves_a_file_that_is_up_to_date_as_it_is(copy: Path) -> None:
+    environment = os.environ | {"PYTHONHASHSEED": "4711"}
+    built = subprocess.run(
+        [*FLASK, "openapi"], cwd=copy, env=environment, capture_output=True, check=True
+    )
+    assert (built.stdout, built.stderr) == (b"", b"")
+    assert (copy / "openapi.yaml").read_bytes() == COMMITTED.encode()
+
+
+def test_the_command_renews_types_and_examples_and_keeps_words(app: Flask, contract: Path) -> None:
+    words = COMMITTED.replace("The job's UUID", "The id")
+    contract.write_text(
+        words.replace("          format: uuid\n", "").replace("status: failed", "status: lost")
+    )
+    assert update(app).exit_code == 0
+    assert contract.read_text("utf-8") == words
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "lacks"),
+    [
+        ("        created_by:\n", "        x:\n", "Job.created_by has no description"),
+        ("jobs/42\n", f"jobs/{demo.job_id(1)}\n", "Problem.details has no example"),
+    ],
+)
+def test_a_member_without_words_or_example_is_named_and_the_file_left_as_it_is(
+    app: Flask, contract: Path, old: str, new: str, lacks: str
+) -> None:
+    before = COMMITTED.replace(old, new)
+    contract.write_text(before, "utf-8")
+    result = update(app)
+    assert result.exit_code == 1
+    assert re.fullmatch(f"Error: openapi.yaml: {lacks}s?.\n", result.stderr)
+    assert contract.read_text("utf-8") == before
+
+
+# What it says
+
+
+def test_it_is_an_openapi_document() -> None:
+    validator = pytest.importorskip("openapi_spec_validator").OpenAPIV31SpecValidator
+    assert list(validator(DOCUMENT).iter_errors()) == []
+
+
+def test_it_has_every_route_but_those_that_show_it(app: Flask) -> None:
+    routes = {re.sub("<(?:.*:)?(.*)>", r"{\1}", rule.rule) for rule in app.url_map.iter_rules()}
+    shown = {"/", "/docs", "/docs/", "/docs/{name}", "/openapi.yaml"}
+    assert routes == DOCUMENT["paths"].keys() | shown
 
 
 def test_the_operation_is_the_references() -> None:
-    assert DOCUMENT["openapi"].startswith("3.1")
-    assert GET["operationId"] == "getBulkActionJob"
-    assert GET["summary"] == "Get details of a specific bulk action job"
-    (path_parameter,) = [p for p in DOCUMENT["paths"][PATH]["parameters"] if p["in"] == "path"]
-    assert path_parameter["name"] == "id"
-    assert path_parameter["required"] is True
-    assert path_parameter["schema"] == {"type": "string"}
-    assert {"200", "401", "404", "500"} < GET["responses"].keys()
+    operation = DOCUMENT["paths"][PATH]["get"]
+    assert operation["operationId"] == "getBulkActionJob"
+    assert operation["summary"] == "Get details of a specific bulk action job"
+    (parameter,) = [p for p in DOCUMENT["paths"][PATH]["parameters"] if p["in"] == "path"]
+    assert (parameter["name"], parameter["required"]) == ("id", True)
+    assert {"200", "401", "404", "500"} < operation["responses"].keys()
 
 
-def stated(schema: str, *keywords: str) -> dict[str, tuple[object, ...]]:
-    properties = DOCUMENT["components"]["schemas"][schema]["properties"]
-    return {name: tuple(member.get(k) for k in keywords) for name, member in properties.items()}
+MEMBERS = {  # as the appliance's documentation has them: name, type, format
+    "Job": """
+        job_id string uuid, criteria_json string, action_type string, action_duration integer,
+        action_reason string, scheduled_at string date-time, executed_at string date-time,
+        completed_at string date-time, max_limit integer, preview_count integer,
+        affected_count integer, status string, progress_percent integer, created_by string,
+        created_at string date-time, updated_at string date-time
+    """,
+    "Problem": """
+        type string uri-reference, title string, status integer int32, detail string,
+        instance string uri-reference, error string, details object, requestId string
+    """,
+}
 
 
-def test_the_job_has_the_references_members() -> None:
-    text, integer, moment = ("string", None), ("integer", None), ("string", "date-time")
-    members = stated("Job", "type", "format")
-    assert members == {
-        "job_id": ("string", "uuid"),
-        "criteria_json": text,
-        "action_type": text,
-        "action_duration": integer,
-        "action_reason": text,
-        "scheduled_at": moment,
-        "executed_at": moment,
-        "completed_at": moment,
-        "max_limit": integer,
-        "preview_count": integer,
-        "affected_count": integer,
-        "status": text,
-        "progress_percent": integer,
-        "created_by": text,
-        "created_at": moment,
-        "updated_at": moment,
-    }
-    job = DOCUMENT["components"]["schemas"]["Job"]
-    assert set(members) - set(job["required"]) == {"executed_at", "completed_at"}
-    assert "additionalProperties" not in job
+@pytest.mark.parametrize("schema", MEMBERS)
+def test_the_members_are_the_references_in_its_order(schema: str) -> None:
+    written = SCHEMAS[schema]["properties"].items()
+    stated = [(name, member["type"], member.get("format")) for name, member in written]
+    assert stated == [(*member.split(), None)[:3] for member in MEMBERS[schema].split(",")]
 
 
-def test_the_problem_has_the_references_members() -> None:
-    text = ("string", None, None, None, None)
-    assert stated("Problem", "type", "format", "default", "minimum", "maximum") == {
-        "type": ("string", "uri-reference", "about:blank", None, None),
-        "title": text,
-        "status": ("integer", "int32", None, 100, 599),
-        "detail": text,
-        "instance": ("string", "uri-reference", None, None, None),
-        "error": text,
-        "details": ("object", None, None, None, None),
-        "requestId": text,
-    }
-    problem = DOCUMENT["components"]["schemas"]["Problem"]
-    assert problem["properties"]["details"]["additionalProperties"] == {"type": "string"}
-    deprecated = [n for n, m in problem["properties"].items() if m.get("deprecated")]
-    assert deprecated == ["error", "details"]
+def test_what_a_job_has_not_reached_is_not_required() -> None:
+    job, problem = SCHEMAS["Job"], SCHEMAS["Problem"]
+    assert set(job["properties"]) - set(job["required"]) == {"executed_at", "completed_at"}
     assert "required" not in problem
-    assert "additionalProperties" not in problem
 
 
-def test_everything_has_a_description() -> None:
-    components = DOCUMENT["components"]
-    things = [
-        DOCUMENT["info"],
-        *DOCUMENT["servers"],
-        *DOCUMENT["tags"],
-        *DOCUMENT["paths"][PATH]["parameters"],
-        *components["headers"].values(),
-        *components["securitySchemes"].values(),
-    ]
-    for schema in components["schemas"].values():
-        things += [schema, *schema["properties"].values()]
-    for method in ("get", "head"):
-        operation = DOCUMENT["paths"][PATH][method]
-        things += [operation, *operation["responses"].values()]
-    assert all(thing["description"].endswith((".", ".\n", "operator")) for thing in things)
+def test_more_members_may_come() -> None:
+    assert [schema for schema in MEMBERS if "additionalProperties" in SCHEMAS[schema]] == []
+
+
+def test_the_problem_has_the_references_bounds() -> None:
+    problem = SCHEMAS["Problem"]["properties"]
+    assert problem["type"]["default"] == "about:blank"
+    assert (problem["status"]["minimum"], problem["status"]["maximum"]) == (100, 599)
+    assert problem["details"]["additionalProperties"] == {"type": "string"}
+    assert [n for n, m in problem.items() if m.get("deprecated")] == ["error", "details"]
 
 
 # Its examples
 
-
-EXAMPLES = {
-    (status, name): example["value"]
-    for status, response in GET["responses"].items()
-    for content in response.get("content", {}).values()
-    for name, example in content["examples"].items()
+RESPONSES = {
+    (path, status): response
+    for path, operations in DOCUMENT["paths"].items()
+    for status, response in operations["get"]["responses"].items()
 }
+EXAMPLES = [
+    (content["schema"], example["value"])
+    for response in RESPONSES.values()
+    for content in response.get("content", {}).values()
+    for example in content["examples"].values()
+]
 
 
-def test_there_is_an_example_of_each_state_and_each_error() -> None:
-    states = [value["status"] for (status, _), value in EXAMPLES.items() if status == "200"]
-    assert states == ["completed", "running", "scheduled", "failed", "cancelled", "cancelled"]
-    assert {status for status, _ in EXAMPLES} == {"200", "401", "404", "405", "500"}
+def test_there_is_an_example_of_each_state_the_running_one_first() -> None:
+    examples = RESPONSES[PATH, "200"]["content"]["application/json"]["examples"]
+    states = [example["value"]["status"] for example in examples.values()]
+    assert states == ["running", "completed", "scheduled", "failed", "cancelled", "cancelled"]
 
 
-@pytest.mark.parametrize(("status", "name"), EXAMPLES)
-def test_each_example_is_what_the_service_answers(
-    demo_client: FlaskClient, status: str, name: str
+def test_an_error_is_not_to_be_kept() -> None:
+    """A server that is made from the document alone answers with the headers' examples."""
+    errors = [r for (_, status), r in RESPONSES.items() if status >= "400"]
+    no_store = {"$ref": "#/components/headers/NoStore"}
+    assert all(response["headers"]["Cache-Control"] == no_store for response in errors)
+    assert DOCUMENT["components"]["headers"]["NoStore"]["example"] == "no-store"
+
+
+@pytest.mark.parametrize(("schema", "value"), EXAMPLES)
+def test_each_example_is_of_its_type(schema: dict[str, str], value: object) -> None:
+    validator = pytest.importorskip("jsonschema_rs").Draft202012Validator
+    whole = schema | {"components": DOCUMENT["components"]}
+    validator(whole, validate_formats=True).validate(value)
+
+
+def test_each_headers_example_is_sent_and_so_is_the_problem_that_is_written_by_hand(
+    demo_at_moment: FlaskClient, database: Path
 ) -> None:
-    example = EXAMPLES[status, name]
-    path = example.get("instance", PATH.replace("{id}", example.get("job_id", "")))
-    token = {"noToken": None, "invalidToken": "Bearer no", "anotherMethod": None}
-    headers = {"X-Request-Id": example.get("requestId", "r-1")}
-    if authorization := token.get(name, "Bearer demo-token"):
-        headers["Authorization"] = authorization
-    method = "PUT" if status == "405" else "GET"
-    response = demo_client.open(path, method=method, headers=headers)
-    assert response.status_code == int(status)
-    assert response.text == json.dumps(example, ensure_ascii=False) + "\n"
-    described = GET["responses"][status]["headers"]
-    assert set(response.headers.keys()) - {"Content-Type", "Content-Length"} <= set(described)
+    sent: dict[str, set[str]] = {}
+    headers = {"Authorization": f"Bearer {demo.TOKEN}", "X-Request-Id": openapi.REQUEST_ID}
+    for method, asked in [("GET", headers), ("GET", {}), ("PUT", {})]:
+        answer = demo_at_moment.open(PATH.format(id=demo.job_id(2)), method=method, headers=asked)
+        for name, value in answer.headers:
+            sent.setdefault(name, set()).add(value)
+    for name, header in DOCUMENT["components"]["headers"].items():
+        assert str(header["example"]) in sent[name.replace("NoStore", "Cache-Control")]
+    database.unlink()
+    unhealthy = demo_at_moment.get("/healthz", headers=headers).get_json(force=True)
+    assert unhealthy in [value for _, value in EXAMPLES]
 
 
 # Served
 
 
-def test_it_is_served_without_a_token(client: FlaskClient) -> None:
+def test_it_is_served_without_a_token_until_the_client_has_it(client: FlaskClient) -> None:
     response = client.get("/openapi.yaml")
-    assert response.status_code == 200
+    assert (response.status_code, response.text) == (200, COMMITTED)
     assert response.headers["Content-Type"] == "application/yaml"
-    assert response.text == COMMITTED
     condition = {"If-None-Match": response.headers["ETag"]}
-    assert client.get("/openapi.yaml", headers=condition).status_code == 304
+    response = client.get("/openapi.yaml", headers=condition)
+    assert (response.status_code, response.data) == (304, b"")
+    assert response.headers["ETag"] == condition["If-None-Match"]
 
 
-def test_the_root_leads_to_the_page(client: FlaskClient) -> None:
-    response = client.get("/")
-    assert response.status_code == 302
-    assert response.headers["Location"] == "/docs/"
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_the_root_leads_to_the_page(client: FlaskClient, path: str) -> None:
+    response = client.get(path)
+    assert (response.status_code, response.headers["Location"]) == (302, "/docs/")
 
 
-def test_the_page_and_its_assets_are_served(client: FlaskClient) -> None:
-    page = client.get("/docs/")
-    assert page.status_code == 200
-    assert "../openapi.yaml" in page.text
-    for asset in ("swagger-ui.css", "swagger-ui-bundle.js", "swagger-ui-standalone-preset.js"):
-        assert f'"./{asset}"' in page.text
-        with client.get(f"/docs/{asset}") as response:
+def test_the_page_and_its_assets_are_served_and_name_no_other_host(client: FlaskClient) -> None:
+    def fetch(name: str) -> str:
+        with client.get(f"/docs/{name}", headers={"Host": "elsewhere.example"}) as response:
             assert response.status_code == 200
+            assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+            return response.get_data().decode("latin-1")
+
+    page = fetch("")
+    assets = {name: fetch(name) for name in re.findall('(?:href|src)="./([^"]*)"', page)}
+    assert len(assets) == page.count("href=") + page.count("src=") == 5
+    assert '"../openapi.yaml"' in assets["page.js"]
+    assert not re.search(r":?//\w|elsewhere", page + assets["page.js"] + assets["page.css"])
 
 
-def test_the_page_names_no_other_host(client: FlaskClient) -> None:
-    page = client.get("/docs/", headers={"Host": "elsewhere.example"}).text
-    assert "elsewhere" not in page
-    assert "http" not in page
+@pytest.mark.parametrize("name", ["none", "../app.py", "/etc/passwd", "%2e%2e/app.py", "%00"])
+def test_what_is_no_asset_is_not_there(client: FlaskClient, name: str) -> None:
+    assert client.get(f"/docs/{name}").status_code == 404
 
 
 @pytest.mark.parametrize("mount", ["/mount", "/two/levels", "/a b: c"])

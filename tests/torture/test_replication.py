@@ -11,7 +11,7 @@ from statistics import median
 import pytest
 from conftest import TOKEN
 from serving import recommended
-from stage import Stage
+from stage import Stage, restore
 
 
 @pytest.fixture
@@ -36,12 +36,15 @@ def test_what_a_replica_serves_was_committed_and_comes_within_seconds(
     committed_at = {1: time.monotonic()}
     lags: list[float] = []
 
-    def restore() -> None:
-        """Fetch the latest state, and put it in the place of the one that is served."""
+    def fetch() -> None:
+        """Fetch the latest state, and restore it into the file that is served."""
         new = folder / "new.db"
         command = [litestream, "restore", "-o", str(new), away]
         subprocess.run(command, check=True, capture_output=True, timeout=60)
-        new.replace(folder / "jobs.db")
+        if (folder / "jobs.db").exists():
+            restore(new, folder / "jobs.db")
+        else:
+            new.replace(folder / "jobs.db")
 
     with subprocess.Popen(
         [litestream, "replicate", str(stage.path), away],
@@ -53,7 +56,7 @@ def test_what_a_replica_serves_was_committed_and_comes_within_seconds(
             while not (folder / "jobs.db").exists():
                 assert time.monotonic() < deadline
                 with suppress(subprocess.CalledProcessError):
-                    restore()
+                    fetch()
             with recommended(folder / "jobs.db", stage.tokens) as server:
                 replica = Stage(folder / "jobs.db", stage.tokens, server, TOKEN)
                 with stage.load(2), replica.load(2):
@@ -61,14 +64,14 @@ def test_what_a_replica_serves_was_committed_and_comes_within_seconds(
                         stage.commit()
                         committed_at[stage.committed] = time.monotonic()
                         replica.begun = stage.begun
-                        restore()
+                        fetch()
                         replica.ask(0)
                         replica.committed = max(replica.committed, replica.latest)  # never back
                         lags.append(time.monotonic() - committed_at[replica.latest])
                     deadline = time.monotonic() + 20
                     while replica.latest != stage.committed:
                         assert time.monotonic() < deadline
-                        restore()
+                        fetch()
                         replica.ask(0)
                 replica.hang_up()
         finally:
