@@ -1,4 +1,4 @@
-"""A bulk action job of a network appliance, over HTTP, from a SQLite file."""
+"""The Flask application: settings, routes, and what is sent of a job."""
 
 import hashlib
 import json
@@ -28,8 +28,8 @@ from schemas import JobSchema, has_ended, is_uuid
 from store import COLUMNS, JobStore, StoreError
 
 RETRY_AFTER = "2"  # seconds until a job that has not ended is worth asking for again
-LONGEST_KEPT = 4096  # bytes of a body
-LONGEST_CONDITION = 4096  # characters of an If-None-Match: to parse 380 kB takes 0.2 s
+LONGEST_KEPT = 4096  # bytes of a body: a longer one empties the cache
+LONGEST_CONDITION = 4096  # characters of an If-None-Match: parsing 380 kB takes 0.2 s
 
 _HERE = Path(__file__).parent
 _PAGE = _HERE / "page"
@@ -51,16 +51,16 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     the SQLite file, and `TOKENS_FILE` (`FLASK_TOKENS_FILE`), the path of the token file. Without a
     `DATABASE` it serves the demo.
 
-    Raises `click.ClickException`, one line that says how to mend it, if it cannot serve them. It
-    does not look while the `flask` command loads it for another command than `flask run`.
+    Raises `click.ClickException` with a one-line remedy if a file cannot be used. While the `flask`
+    command looks for a command, it skips this check: commands work on files that do not serve.
     """
     app = messages.Flask(__name__, static_folder=None)
     app.config.from_prefixed_env()
-    for name in ("DATABASE", "TOKENS_FILE"):  # as they stand: JSON would read null and 0.10
+    for name in ("DATABASE", "TOKENS_FILE"):  # taken as text: JSON would read null and 0.10
         if (value := os.environ.get(f"FLASK_{name}")) is not None:
             app.config[name] = value
     app.config.from_mapping(config)
-    # The documented methods and paths are all there are: no OPTIONS, no redirect of //.
+    # Only the documented methods and paths exist: no OPTIONS, no redirect of //.
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.merge_slashes = False
 
@@ -92,18 +92,16 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
 
 
 def _check(app: Flask, store: JobStore, tokens: TokenFile) -> None:
-    """Make the demo if it is to be served; raise `click.ClickException` unless all can be read."""
+    """Make the demo if no database is set; raise `click.ClickException` if a file is unreadable."""
     is_demo = app.config.get("DATABASE") is None
-    remedy = (
-        "FLASK_DATABASE must be a database of flask jobs init, or: sqlite3 jobs.db < schema.sql"
-    )
+    remedy = "Make a database with flask jobs init, or: sqlite3 jobs.db < schema.sql"
     if is_demo:
-        remedy = f"To have the demo made anew, delete {app.instance_path}"
-    tokens_remedy = (
-        f"FLASK_TOKENS_FILE must have lines {LINE!r}, as flask tokens create NAME writes"
-    )
+        remedy = f"To reset the demo, delete {app.instance_path}"
+    tokens_remedy = f"Write lines {LINE!r} with flask tokens create NAME"
     if not is_demo and app.config.get("TOKENS_FILE") is None:
-        raise click.ClickException(f"FLASK_DATABASE is set, but no TOKENS_FILE: {tokens_remedy}")
+        raise click.ClickException(
+            f"FLASK_DATABASE is set, but FLASK_TOKENS_FILE is not: {tokens_remedy}"
+        )
     try:
         if is_demo:
             demo.make(store.path)
@@ -114,7 +112,7 @@ def _check(app: Flask, store: JobStore, tokens: TokenFile) -> None:
     except TokensError as error:
         raise click.ClickException(f"{error}. {tokens_remedy}.") from error
     finally:
-        store.close()  # a fork must not share it
+        store.close()  # a forked worker must not inherit the connection
     if is_demo:
         demo.announce(app, demo.TOKEN if tokens.path == demo.TOKENS_FILE else "YOUR-TOKEN")
 
@@ -132,7 +130,7 @@ def _add_job(app: Flask, store: JobStore, tokens: TokenFile) -> None:
             return problem_response(Problem(404, "No bulk action job has this id."))
         job = _represent(*row)
         if len(job.body) > LONGEST_KEPT:
-            _represent.cache_clear()  # keeps memory bounded
+            _represent.cache_clear()
         if _client_has(job.etag):
             return messages.Response(b"", 304, job.headers)
         return messages.Response(job.body, 200, [*job.headers, _CONTENT_TYPE])
@@ -153,7 +151,7 @@ def _add_pages(app: Flask, store: JobStore, tokens: TokenFile) -> None:
     @app.get("/openapi.yaml")
     def openapi_document() -> Response:
         document = (_HERE / "openapi.yaml").read_text("utf-8")
-        if request.root_path:  # its server is not the root of the host
+        if request.root_path:  # mounted under a path
             server = json.dumps(current_request().reference(""))
             document = document.replace("- url: /\n", f"- url: {server}\n", 1)
         response = Response(document, mimetype="application/yaml")
@@ -186,7 +184,7 @@ class _Job(NamedTuple):
 
 @lru_cache(maxsize=1024, typed=True)  # 1, 1.0 and True are equal, but not the same
 def _represent(*row: Any) -> _Job:
-    """Return what is sent of a row; raise ValueError, which names job and members, if it is bad."""
+    """Return the answer for a row; raise ValueError, naming job and members, if it is bad."""
     job = {name: value for name, value in zip(COLUMNS, row, strict=True) if value is not None}
     try:
         body = _to_json(_SCHEMA.dump(job)).encode() + b"\n"
@@ -203,7 +201,7 @@ def _client_has(etag: str) -> bool:
     """Return True if the request's If-None-Match names `etag` (RFC 9110, 13.1.2)."""
     condition: str = current_request().environ.get("HTTP_IF_NONE_MATCH", "")
     if condition in ("", etag) or len(condition) > LONGEST_CONDITION:
-        return condition == etag  # to parse it takes 7 µs
+        return condition == etag  # saves 7 µs of parsing
     return bool(current_request().if_none_match.contains_weak(etag.strip('"')))
 
 

@@ -27,7 +27,7 @@ NEVER = "9999-12-31T23:59:59Z"
 _COMMENT = re.compile(r"(?:^|\s)#.*")
 _LINE = re.compile(r"([0-9A-Fa-f]{64})\s+(?![0-9]{4}-[0-9]{2}-)([!-~]+)(?:\s+([!-~]+))?")
 _NAME = re.compile(r"(?![0-9]{4}-[0-9]{2}-)[!\"$-~]+")
-_TICK = 2_000_000_000  # nanoseconds: no file system's clock ticks more slowly
+_TICK = 2_000_000_000  # nanoseconds: the slowest clock of a file system, FAT's
 _View = TypeVar("_View", bound=Callable[..., Any])
 _log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class Token(NamedTuple):
 def parse(data: bytes) -> tuple[dict[bytes, Token], list[str]]:
     """Return the tokens of a file's bytes by SHA-256, and a complaint for each malformed line.
 
-    A `#` at the start or after a space starts a comment. No complaint repeats a line: a token.
+    A `#` at the start or after a space starts a comment. Complaints never quote a line.
     """
     tokens: dict[bytes, Token] = {}
     complaints = []
@@ -65,7 +65,7 @@ def parse(data: bytes) -> tuple[dict[bytes, Token], list[str]]:
 
 
 class TokenFile:
-    """The token file at `path`. It counts as it is now, with each call."""
+    """The token file at `path`. Each call sees the file as it is now."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path).absolute()
@@ -80,7 +80,7 @@ class TokenFile:
             seen, data = before = self._latest
             if version != seen or data is None:
                 data = self.path.read_bytes()
-                # Two edits within a tick of the clock leave one version: do not trust it so soon.
+                # Two edits within a tick of the clock look alike: read again until it is over.
                 self._latest = version if now - status.st_ctime_ns > _TICK else None, data
         except OSError as error:
             raise TokensError(f"cannot read {self.path}: {error.strerror}") from error
@@ -93,7 +93,9 @@ class TokenFile:
         """Raise `TokensError` unless the file has a token and every line is well-formed."""
         tokens, complaints = self.read()
         if complaints or not tokens:
-            raise TokensError(f"{self.path}, {complaints[0] if complaints else 'has no token'}")
+            raise TokensError(
+                f"{self.path}, {complaints[0] if complaints else 'no line has a token'}"
+            )
 
     def verify(self, token: str) -> str | None:
         """Return the name of the client that holds `token`, or None; raise as `read` does."""
@@ -108,11 +110,13 @@ class TokenFile:
         `expires` is an RFC 3339 date-time. Raises `TokensError` if the name is in use or unfit.
         """
         if not _NAME.fullmatch(name):
-            raise TokensError("a name is of visible ASCII characters, # aside, and no date")
+            raise TokensError(
+                "a name has visible ASCII characters except #, and does not start with a date"
+            )
         with self._rewriting(os.O_CREAT) as lines:
             if any(_is_of(line, name) for line in lines):
-                raise TokensError(f"there is a token of the name {name} already: revoke it first")
-            yield (token := secrets.token_urlsafe(32))  # 256 bits
+                raise TokensError(f"{name} has a token already: revoke it first")
+            yield (token := secrets.token_urlsafe(32))
             digest = hashlib.sha256(token.encode()).hexdigest()
             lines.append(f"{digest} {name} {expires}".rstrip().encode())
 
@@ -125,7 +129,7 @@ class TokenFile:
 
     @contextmanager
     def _rewriting(self, flags: int = 0) -> Iterator[list[bytes]]:
-        """Yield the file's lines and write back what the block makes of them; others wait."""
+        """Lock the file, yield its lines, and write back what the block makes of them."""
         try:
             with os.fdopen(os.open(self.path, os.O_RDWR | flags, 0o600), "r+b", 0) as file:
                 fcntl.flock(file, fcntl.LOCK_EX)  # a crash releases it
@@ -145,7 +149,7 @@ def _is_of(line: bytes, name: str) -> bool:
 
 
 def bearer_auth(tokens: TokenFile) -> Callable[[_View], _View]:
-    """Return the decorator of a view that only a request with one of `tokens` reaches.
+    """Return a decorator that lets only requests with one of `tokens` reach the view.
 
     Any other request is answered with a 401 problem and its challenge (RFC 6750, 3).
     """
@@ -154,10 +158,8 @@ def bearer_auth(tokens: TokenFile) -> Callable[[_View], _View]:
 
     @auth.error_handler  # type: ignore[untyped-decorator]  # the library ships no types
     def challenge(status: int) -> Response:
-        value, detail = (
-            f'Bearer realm="{REALM}"',
-            "Authentication is required: send a bearer token.",
-        )
+        value = f'Bearer realm="{REALM}"'
+        detail = "Authentication is required: send a bearer token."
         credentials = request.authorization
         if credentials and credentials.type == "bearer" and credentials.token:
             detail = "The access token is unknown, expired or revoked."

@@ -1,6 +1,6 @@
 """The commands: `flask jobs` and `flask tokens`.
 
-They work on the files that the settings name, or on the demo, even if the service would not start.
+They work on the files that the settings name, or on the demo, and need no working service.
 """
 
 import json
@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event
@@ -28,6 +28,7 @@ from schemas import JobSchema, has_ended, is_uuid
 _MOST_COMPLAINTS = 20
 _PAUSE = 5  # seconds between two runs of --repeat
 _LISTED = ("job_id", "status", "progress_percent", "action_type", "created_by", "updated_at")
+_64_BITS = range(-(2**63), 2**63)
 _KNOWN = {
     "status": ("scheduled", "running", "completed", "failed", "cancelled"),
     "action_type": ("block", "deny", "throttle", "monitor", "allow", "cleanup"),
@@ -40,10 +41,10 @@ tokens = AppGroup("tokens", help="Make, list and revoke the tokens of clients.")
 
 @contextmanager
 def _one_line() -> Iterator[None]:
-    """Turn what a file refuses into one line and exit status 1."""
+    """Report a file's error in one line, with exit status 1."""
     try:
         yield
-    except BrokenPipeError:  # `| head` has seen enough: click ends without a word
+    except BrokenPipeError:  # `| head` has seen enough: click exits silently
         raise
     except (store.StoreError, TokensError, OSError) as error:
         raise click.ClickException(f"{error}.") from error
@@ -57,9 +58,10 @@ def _path(setting: str) -> Path:
 
 def _database() -> Path:
     """Return the path of the database that is set, or of the demo's, made if it is missing."""
+    path: Path = current_app.extensions["bulk_action_jobs"].path
     if current_app.config.get("DATABASE") is None:
-        demo.make(path := Path(current_app.instance_path, "demo.db"))
-    elif not (path := _path("DATABASE")).is_file():
+        demo.make(path)
+    elif not path.is_file():
         raise click.ClickException(f"there is no database {path}: make it with flask jobs init.")
     return path
 
@@ -69,14 +71,14 @@ def _members(row: tuple[Any, ...]) -> dict[str, Any]:
 
 
 def _printable(value: object) -> str:
-    """Return text that the terminal's encoding has and that cannot steer the terminal."""
+    """Return text without control characters, in the terminal's encoding."""
     text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value))
     encoding = getattr(sys.stdout, "encoding", "utf-8")  # it may be closed
     return text.encode(encoding, "replace").decode(encoding)
 
 
 def _table(*rows: tuple[object, ...]) -> None:
-    """Print rows, the head first, in columns as wide as they must be."""
+    """Print rows, the head first, in aligned columns."""
     texts = [[_printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
     for row in texts:
@@ -87,9 +89,6 @@ def _bar(length: int, label: str) -> Any:
     """Return a progress bar on standard error, hidden unless that is a terminal."""
     hidden, steps = not (length and sys.stderr.isatty()), max(length // 200, 1)
     return click.progressbar(None, length, label, hidden, file=sys.stderr, update_min_steps=steps)
-
-
-# flask jobs
 
 
 @jobs.command("init")
@@ -104,22 +103,22 @@ def init() -> None:
 @jobs.command("reset")
 @_one_line()
 def reset() -> None:
-    """Put the demo's jobs back, with times of now, while they are served."""
+    """Reset the demo's jobs, with current times. The service may be running."""
     if current_app.config.get("DATABASE") is not None:
         raise click.ClickException("FLASK_DATABASE is set: only the demo can be reset.")
     store.put(_database(), demo.jobs(datetime.now(UTC)), clear=True)
-    click.echo("The demo is as new.")
+    click.echo("Reset the demo.")
 
 
 @jobs.command("import")
 @click.argument("file", type=click.File("rb"))
-@click.option("--ignore-unknown", is_flag=True, help="Leave out members that a job does not have.")
+@click.option("--ignore-unknown", is_flag=True, help="Ignore unknown members.")
 @_one_line()
 def import_(file: BinaryIO, ignore_unknown: bool) -> None:
     """Add the jobs of FILE, or of standard input for -, to the database; replace those it has.
 
-    FILE holds one job, as the service answers it, an array of jobs, or one of these a line. All of
-    it is imported, or, if a job breaks the contract, nothing.
+    FILE holds a job, an array of jobs, or one of these per line. If a job breaks the contract,
+    nothing is imported.
 
     Example: curl ... | flask jobs import -
     """
@@ -131,7 +130,7 @@ def import_(file: BinaryIO, ignore_unknown: bool) -> None:
 
 
 def _records(file: BinaryIO, bar: Any) -> Iterator[tuple[str, Any]]:
-    """Yield where each record of the file is, and the record, or the error if it is no JSON."""
+    """Yield the place of each record, and the record, or the error if it is not JSON."""
     is_first = True
     for number, line in enumerate(file, 1):
         value = _parse(line) if line.strip() else []
@@ -151,7 +150,7 @@ def _parse(text: bytes) -> Any:
 
 
 def _checked(records: Iterator[tuple[str, Any]], schema: JobSchema) -> Iterator[dict[str, Any]]:
-    """Yield the jobs, and say what is odd about them; end in an error if any is bad."""
+    """Yield valid jobs and warn about unusual values; fail at the end if any job is bad."""
     seen: set[str] = set()
     bad = 0
     for where, record in records:
@@ -160,8 +159,8 @@ def _checked(records: Iterator[tuple[str, Any]], schema: JobSchema) -> Iterator[
         job = record if isinstance(record, dict) else {}
         name, job_id = f"{where}, {job.get('job_id')}", str(job.get("job_id")).lower()
         if job_id in seen:
-            errors["job_id"] = ["The same id came before."]
-        big = (n for n, value in job.items() if type(value) is int and abs(value) >= 2**63)
+            errors["job_id"] = ["Duplicate id."]
+        big = (n for n in store.COLUMNS if type(job.get(n)) is int and job[n] not in _64_BITS)
         errors |= {n: ["It has more than 64 bits."] for n in big}
         if errors:
             bad += 1
@@ -203,7 +202,7 @@ def list_(status: str | None, limit: int, as_json: bool) -> None:
 @click.option("--seconds", default=30.0, show_default=True, type=click.FloatRange(0, 1e6))
 @click.option("--fail-at", "failed", type=click.IntRange(0, 99), metavar="PERCENT")
 @click.option("--cancel-at", "cancelled", type=click.IntRange(0, 99), metavar="PERCENT")
-@click.option("--restart", is_flag=True, help="Run a job that has ended once more.")
+@click.option("--restart", is_flag=True, help="Start again a job that has ended.")
 @click.option("--repeat", is_flag=True, help="Run it again and again until it is stopped.")
 @_one_line()
 def simulate(job_id: str, seconds: float, restart: bool, repeat: bool, **ends: int | None) -> None:
@@ -211,9 +210,8 @@ def simulate(job_id: str, seconds: float, restart: bool, repeat: bool, **ends: i
 
     Its progress goes up to 100 percent; Ctrl-C cancels it.
     """
-    reader = store.JobStore(path := _database())
-    row = reader.get(job_id) if is_uuid(job_id) else None
-    reader.close()
+    with closing(store.JobStore(path := _database())) as reader:
+        row = reader.get(job_id) if is_uuid(job_id) else None
     if row is None:
         raise click.ClickException(f"there is no job {_printable(job_id)}: see flask jobs list.")
     job = _members(row)
@@ -239,9 +237,6 @@ def simulate(job_id: str, seconds: float, restart: bool, repeat: bool, **ends: i
             return
 
 
-# flask tokens
-
-
 @tokens.command("create")
 @click.argument("name")
 @click.option("--expires-in", type=click.IntRange(1, 36500), metavar="DAYS")
@@ -262,7 +257,7 @@ def create(name: str, expires_in: int | None) -> None:
 @tokens.command("list")
 @_one_line()
 def list_tokens() -> None:
-    """List the clients that have a token, with its expiry and state."""
+    """List each client's token: name, expiry, state."""
     found, complaints = TokenFile(_path("TOKENS_FILE")).read()
     rows = []
     for token in found.values():

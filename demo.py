@@ -28,20 +28,17 @@ def job_id(digit: int) -> str:
 def jobs(now: datetime) -> list[dict[str, Any]]:
     """Return the demo's jobs as they are at `now`, an aware datetime.
 
-    demo.json has their times as seconds from now, and the offset to write them with.
+    A time of demo.json such as -201.25Z is 201 whole seconds ago; its rest is written as it is.
     """
-
-    def render(name: str, value: Any) -> Any:
-        match = _TIME.fullmatch(value) if name.endswith("_at") else None
-        if match is None:
-            return value
-        seconds, fraction, offset = match.groups("")
-        zone = datetime.strptime(offset, "%z").tzinfo
-        moment = (now + timedelta(seconds=int(seconds))).astimezone(zone)
-        return f"{moment:%Y-%m-%dT%H:%M:%S}{fraction}{offset}"
-
-    found = json.loads(_JOBS.read_text("utf-8"))
-    return [{name: render(name, value) for name, value in job.items()} for job in found]
+    found: list[dict[str, Any]] = json.loads(_JOBS.read_text("utf-8"))
+    for job in found:
+        for name, value in job.items():
+            if name.endswith("_at") and (match := _TIME.fullmatch(value)):
+                seconds, fraction, offset = match.groups("")
+                zone = datetime.strptime(offset, "%z").tzinfo
+                moment = (now + timedelta(seconds=int(seconds))).astimezone(zone)
+                job[name] = f"{moment:%Y-%m-%dT%H:%M:%S}{fraction}{offset}"
+    return found
 
 
 def make(path: Path) -> None:
@@ -52,12 +49,12 @@ def make(path: Path) -> None:
 
 
 def announce(app: Flask, token: str) -> None:
-    """Say that the demo is served: under `flask run`, once, with a command that fetches a job."""
+    """Announce the demo; under `flask run`, once, with a command that fetches a job."""
     context = click.get_current_context(silent=True)
     if context is None or context.command is not run_command:
         app.logger.warning("FLASK_DATABASE is not set: serving the demo jobs")
     elif not is_running_from_reloader():
         host, port = context.params["host"], context.params["port"]
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        click.echo(" * Demo jobs, as FLASK_DATABASE is not set. ", nl=False)
+        click.echo(" * FLASK_DATABASE is not set: serving the demo jobs. ", nl=False)
         click.echo(f"Try: curl -H 'Authorization: Bearer {token}' {url}{PATH}{job_id(2)}")

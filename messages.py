@@ -1,4 +1,4 @@
-"""HTTP messages, and every override of Flask and Werkzeug, each with what it saves a request."""
+"""HTTP messages, and every override of Flask and Werkzeug with the time it saves per request."""
 
 import random
 import re
@@ -21,17 +21,17 @@ class Request(flask.Request):
     def __init__(self, environ: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(environ, *args, **kwargs)
         self.started = time.perf_counter_ns()
-        self.method = environ["REQUEST_METHOD"]  # Werkzeug takes `get` for GET
+        self.method = environ[
+            "REQUEST_METHOD"
+        ]  # Werkzeug's is in upper case: `get` would pass for GET
         self.id: str = environ.get("HTTP_X_REQUEST_ID", "")
         if not _ID.fullmatch(self.id):
             self.id = f"{random.getrandbits(128):032x}"  # no secret  # nosec B311
 
     @cached_property
-    def authorization(self) -> Authorization | None:
-        """Scheme and token (RFC 9110, 11.6.2). A hole: Werkzeug answers `Basic ÿ` with a 500."""
-        if not (header := self.environ.get("HTTP_AUTHORIZATION")):
-            return None
-        scheme, _, token = header.partition(" ")
+    def authorization(self) -> Authorization:
+        """Scheme and token (RFC 9110, 11.6.2); Werkzeug's parser answers `Basic ÿ` with a 500."""
+        scheme, _, token = self.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
         return Authorization(scheme.lower(), token=token.strip(" \t"))
 
     def reference(self, path: str | None = None) -> str:
@@ -49,16 +49,6 @@ def current_request() -> Request:
     return cast("Request", flask.request._get_current_object())  # type: ignore[attr-defined]
 
 
-class _Headers(Headers):
-    """Headers that are known to be well-formed, and so are not looked through: 5 µs."""
-
-    def __init__(self, items: list[tuple[str, str]]) -> None:
-        self._list = items
-
-    def add(self, key: str, value: str, /, **_: Any) -> None:
-        self._list.append((key, value))
-
-
 class Response(flask.Response):
     """A response whose headers are complete, but for the Content-Length of a body."""
 
@@ -66,10 +56,12 @@ class Response(flask.Response):
 
     def __init__(self, body: bytes, status: int, headers: Iterable[tuple[str, str]]) -> None:
         length = [("Content-Length", str(len(body)))] if body else []
-        super().__init__((body,), status, _Headers([*headers, *length]))
+        unchecked = Headers()
+        unchecked._list = [*headers, *length]  # known to be well-formed: 5 µs
+        super().__init__((body,), status, unchecked)
 
     def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
-        """Answer (PEP 3333) without another look through the headers: 15 µs."""
+        """Answer (PEP 3333) without another look at the headers: 15 µs."""
         if self._on_close:  # a host waits for the end
             return super().__call__(environ, start_response)
         start_response(self.status, self.headers.to_wsgi_list())
@@ -78,7 +70,7 @@ class Response(flask.Response):
 
 class _Routes(MapAdapter):
     def match(self, *args: Any, **kwargs: Any) -> Any:
-        """Find the route of a job without a walk through the path: 13 µs."""
+        """Find the route of a job without the general matcher: 13 µs."""
         folder, _, id = self.path_info.rpartition("/")  # noqa: A001 (the documented name)
         is_read = self.default_method in ("GET", "HEAD") and kwargs == {"return_rule": True}
         if folder == "/api/actions/bulk/jobs" and id and is_read:

@@ -15,7 +15,7 @@ _to_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class Problem(HTTPException):
-    """The end of a request in an error.
+    """An error answer.
 
     `status` is the HTTP status code, `detail` a sentence for people, `details` what is wrong with
     each member at fault, by its name, and `headers` go out with the answer.
@@ -33,7 +33,7 @@ class Problem(HTTPException):
 
 
 def problem_response(error: Exception) -> Response:
-    """Return the answer to a request that `error` ended: an object of `schemas.ProblemSchema`.
+    """Return the problem response for `error`: an object of `schemas.ProblemSchema`.
 
     An HTTP exception keeps its status, text and headers. Any other is logged, once, with its
     traceback; its client learns the request id and nothing else.
@@ -43,7 +43,7 @@ def problem_response(error: Exception) -> Response:
         where = f"{quote(request.method)} {request.reference()} failed"
         current_app.logger.exception("%s: %r [request %s]", where, error, request.id)
         error = Problem(500, "The server could not answer. Its log has the cause.")
-    if isinstance(error, MethodNotAllowed):  # a set, whose order differs between processes
+    if isinstance(error, MethodNotAllowed):  # a set: sort it, or Allow differs between processes
         error.valid_methods = sorted(error.valid_methods or ())
     status, detail = error.code or 500, error.description or ""
     problem = {

@@ -1,4 +1,4 @@
-"""The documented types, exact on load and on dump. Their words are in openapi.yaml."""
+"""The documented types, checked on load and on dump. Their descriptions are in openapi.yaml."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -50,7 +50,7 @@ def has_ended(job: Mapping[str, object]) -> bool:
 
 
 class _Exact(fields.Field[Any]):
-    """Passes on each value that `accepts` returns True for. The other base is for apispec."""
+    """A field of values that `accepts` returns True for. The other base tells apispec the type."""
 
     accepts: Callable[[object], bool]
     error: str

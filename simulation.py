@@ -14,16 +14,14 @@ def states(
 ) -> Iterator[dict[str, Any]]:
     """Yield each state of a job's execution when it is due, percent by percent.
 
-    `seconds` is what it takes up to 100 percent. `end` is the percent to end at, and the status
-    there; `stop` cancels it before. A running job goes on from where it is.
+    `seconds` is the duration of a whole run. `end` is the percent to end at and the final status.
+    Setting `stop` cancels the job. A running job goes on from where it is.
     """
     clients = max(0, min(job["preview_count"], job["max_limit"]))
     first = max(0, min(job["progress_percent"], 99))
     if has_ended(job) or job["status"] != "running" or "executed_at" not in job:
-        job = {n: value for n, value in job.items() if n != "completed_at"} | {
-            "executed_at": _now()
-        }
-        first = 0
+        job, first = job | {"executed_at": _now()}, 0
+        job.pop("completed_at", None)
     start, percent = time.monotonic(), first
     while "completed_at" not in job:
         due = start + seconds * (percent - first) / (100 - first)

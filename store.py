@@ -25,7 +25,7 @@ _UPDATE = f"UPDATE bulk_action_jobs SET ({_NAMES}) = ({_VALUES}) WHERE {_SEEN}"
 
 
 class StoreError(Exception):
-    """Raised when the file cannot be read or written: the message says which file and why."""
+    """Raised when the file cannot be read or written. The message names file and cause."""
 
 
 class JobStore:
@@ -36,7 +36,7 @@ class JobStore:
         self._path, self._wal = str(self.path), f"{self.path}-wal"
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
-        self._opened: tuple[object, ...] = ()
+        self._version: tuple[object, ...] = ()
 
     def get(self, job_id: str) -> Row | None:
         """Return a job's values as stored, in the order of COLUMNS, or None if no job has the id.
@@ -54,19 +54,21 @@ class JobStore:
         return row
 
     def _current(self) -> sqlite3.Connection:
-        """Return the connection to the file that is there now, opened again if that is another."""
+        """Return the connection, opened again if the file has been replaced."""
         status = os.stat(self._path)
         file = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-        if self._connection and self._opened == (file, _inode(self._wal)):
+        if self._connection and self._version == (file, _inode(self._wal)):
             return self._connection
         self.close()  # first: two files open under one name would share one -shm file
         self._connection = _connect(self.path, "ro")
-        self._connection.execute("SELECT 1 FROM sqlite_schema").fetchone()  # SQLite makes its -wal
-        self._opened = file, _inode(self._wal)
+        self._connection.execute(
+            "SELECT 1 FROM sqlite_schema"
+        ).fetchone()  # makes SQLite create the -wal
+        self._version = file, _inode(self._wal)
         return self._connection
 
     def newest(self, status: str | None, limit: int) -> Iterator[Row]:
-        """Yield jobs as `get` does: the last updated first, of `status` or any, -1 is no limit."""
+        """Yield rows, the last updated first; `status` None is any, `limit` -1 is all."""
         with _opened(self.path, "ro") as connection:
             yield from connection.execute(_NEWEST, {"status": status, "limit": limit})
 
@@ -80,7 +82,7 @@ class JobStore:
 def create(path: Path, jobs: Iterable[Mapping[str, Any]] = ()) -> None:
     """Make a database at `path` from schema.sql, with `jobs`: whole or not at all.
 
-    Raises OSError or `StoreError` if that fails, or a file is there that SQLite would read.
+    Raises OSError or `StoreError` if that fails, or if a database, -wal or -journal is there.
     """
     for there in (path, Path(f"{path}-wal"), Path(f"{path}-journal")):
         if there.exists() and (there == path or there.stat().st_size):
@@ -96,7 +98,7 @@ def create(path: Path, jobs: Iterable[Mapping[str, Any]] = ()) -> None:
 def put(path: Path, jobs: Iterable[Mapping[str, Any]], *, clear: bool = False) -> tuple[int, int]:
     """Write jobs in one transaction; return how many were added and how many replaced.
 
-    Each id comes once; `clear` removes all other jobs. No lock is held while `jobs` come. Raises
+    Ids are unique. `clear` removes all other jobs. The lock is taken after the last job. Raises
     `StoreError` when the file is missing, foreign, full, locked for ten seconds, or refuses a job.
     """
     with _opened(path, "rw") as connection:
@@ -114,7 +116,7 @@ def put(path: Path, jobs: Iterable[Mapping[str, Any]], *, clear: bool = False) -
 
 
 def update(path: Path, job: Mapping[str, Any], seen: Mapping[str, Any]) -> bool:
-    """Write a job if its row still is what was `seen`; return whether it was. Raises as `put`."""
+    """Write a job unless its row has changed since `seen`; return whether it was written."""
     before = {f"seen_{name}": value for name, value in _values(seen).items()}
     with _opened(path, "rw") as connection:
         return connection.execute(_UPDATE, _values(job) | before).rowcount == 1
@@ -135,12 +137,10 @@ def _opened(path: Path, mode: str) -> Iterator[sqlite3.Connection]:
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    seconds = 1 if mode == "ro" else 10  # that a statement waits for a lock
     return sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode={mode}",
-        uri=True,
-        timeout=1 if mode == "ro" else 10,  # seconds that a statement waits for a lock
-        isolation_level=None,
-        check_same_thread=False,
+        uri, uri=True, timeout=seconds, isolation_level=None, check_same_thread=False
     )
 
 

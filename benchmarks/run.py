@@ -35,7 +35,6 @@ from uuid import NAMESPACE_OID, uuid5
 
 import click
 import flask
-from werkzeug.datastructures import Headers
 from werkzeug.routing import MapAdapter
 from werkzeug.test import create_environ, run_wsgi_app
 
@@ -269,9 +268,16 @@ def requests(database: Path, count: int, rounds: int) -> str:
     return compare("Requests", note, cases, rounds)
 
 
+def checked(
+    self: messages.Response, body: bytes, status: int, headers: Sequence[tuple[str, str]]
+) -> None:
+    """Make a response as Flask does."""
+    flask.Response.__init__(self, body, status, headers)
+
+
 OVERRIDES: dict[str, Override] = {
     "authorization": (messages.Request, "authorization", flask.Request.authorization),
-    "_Headers": (messages, "_Headers", Headers),
+    "Response.__init__": (messages.Response, "__init__", checked),
     "Response.__call__": (messages.Response, "__call__", flask.Response.__call__),
     "_Routes": (messages._Routes, "match", MapAdapter.match),
     "ensure_sync": (messages.Flask, "ensure_sync", flask.Flask.ensure_sync),

@@ -2,6 +2,7 @@ import hashlib
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -118,7 +119,7 @@ def test_a_malformed_line_refuses_the_start_by_file_and_line(tokens_file: Path, 
 
 def test_a_file_without_a_token_refuses_the_start(tokens_file: Path) -> None:
     tokens_file.write_text("# none yet\n")
-    with pytest.raises(TokensError, match=f"{tokens_file}, has no token"):
+    with pytest.raises(TokensError, match=f"{tokens_file}, no line has a token"):
         TokenFile(tokens_file).check()
 
 
@@ -212,10 +213,12 @@ def test_a_new_token_is_stored_as_its_digest_alone(tokens_file: Path) -> None:
     digest = hashlib.sha256(token.encode()).hexdigest()
     assert tokens_file.read_text() == f"{before}{digest} laptop {FUTURE}\n"
     assert TokenFile(tokens_file).verify(token) == "laptop"
-    with pytest.raises(TokensError, match="already"), TokenFile(tokens_file).adding("laptop"):
-        pass
-    with pytest.raises(TokensError, match="visible"), TokenFile(tokens_file).adding("a b"):
-        pass
+
+
+@pytest.mark.parametrize(("name", "reason"), [("tester", "already"), ("a b", "visible")])
+def test_a_name_in_use_or_unfit_is_refused(tokens_file: Path, name: str, reason: str) -> None:
+    with pytest.raises(TokensError, match=reason), ExitStack() as stack:
+        stack.enter_context(TokenFile(tokens_file).adding(name))
 
 
 def test_revoke_removes_the_lines_of_a_name_and_no_other(tokens_file: Path) -> None:

@@ -108,9 +108,9 @@ def test_init_makes_a_database_and_its_folder(invoke: Invoke, app: Flask, tmp_pa
         ("jobs simulate '\x1b'", "there is no job \N{REPLACEMENT CHARACTER}: see flask jobs list."),
         (f"jobs simulate {JOB_ID}", "the job is completed: --restart runs it once more."),
         (f"jobs simulate {a_job(9)['job_id']}", "the job breaks the contract: {'scheduled_at': "),
-        ("tokens create tester", "there is a token of the name tester already: revoke it first."),
-        *((f"tokens create '{name}'", "a name is of ") for name in ["", "a b", "a#b", "ë", "\x1b"]),
-        ("tokens create 2026-01-01", "a name is of "),
+        ("tokens create tester", "tester has a token already: revoke it first."),
+        *((f"tokens create '{name}'", "a name has ") for name in ["", "a b", "a#b", "ë", "\x1b"]),
+        ("tokens create 2026-01-01", "a name has "),
         ("tokens revoke '\x1b'", "there is no token of the name \N{REPLACEMENT CHARACTER}."),
     ],
 )
@@ -164,7 +164,7 @@ def test_reset_puts_the_demo_back_while_it_is_served(
 ) -> None:
     run("UPDATE bulk_action_jobs SET status = 'mine'")(tmp_path / "instance" / "demo.db")
     invoke_demo("jobs import FILE", lines(JOB))
-    assert invoke_demo("jobs reset").output == "The demo is as new.\n"
+    assert invoke_demo("jobs reset").output == "Reset the demo.\n"
     headers = {"Authorization": f"Bearer {demo.TOKEN}"}
     assert b'"running"' in demo_client.get(url(demo.job_id(2)), headers=headers).data
     assert demo_client.get(url(), headers=headers).status_code == 404
@@ -226,7 +226,7 @@ def test_import_replaces_a_job_by_what_the_service_answered(
         (json.dumps([a_job(1), 5]), "line 1, job 2, None: _schema: Invalid input type."),
         (lines(JOB | {"a": 1}), f"{JOB_ID}: a: Unknown field."),
         (lines(JOB | {"max_limit": 2**63}), f"{JOB_ID}: max_limit: It has more than 64 bits."),
-        (lines(JOB, JOB | {"job_id": JOB_ID.upper()}), "job_id: The same id came before."),
+        (lines(JOB, JOB | {"job_id": JOB_ID.upper()}), "job_id: Duplicate id."),
         (lines(JOB | {"executed_at": None}), "executed_at: Field may not be null."),
         (lines(JOB | {"job_id": "\x1b[31m"}), "job 1, \N{REPLACEMENT CHARACTER}[31m: job_id: "),
         ("[" * 100_000 + "\n", "line 1, job 1, None: not JSON: "),

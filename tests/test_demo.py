@@ -98,7 +98,7 @@ def test_a_demo_that_cannot_be_made_or_read_says_what_to_do(
     path = tmp_path / there
     path.parent.mkdir(exist_ok=True)
     path.touch()
-    remedy = f"To have the demo made anew, delete {tmp_path / 'instance'}"
+    remedy = f"To reset the demo, delete {tmp_path / 'instance'}"
     with pytest.raises(click.ClickException, match=f"{message}.*{remedy}"):
         make_demo()
 
