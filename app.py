@@ -208,8 +208,8 @@ def _client_has(etag: str) -> bool:
 def _end(response: Response) -> Response:
     """Send the request's id back, and log the request."""
     request = current_request()
-    response.headers.add("X-Request-Id", request.id)
-    response.headers.add("X-Content-Type-Options", "nosniff")
+    if not isinstance(response, messages.Response):  # which has them
+        response.headers.extend([("X-Request-Id", request.id), messages.NOSNIFF])
     if _log.isEnabledFor(logging.INFO):
         client = g.get("flask_httpauth_user") or "-"
         took = (time.perf_counter_ns() - request.started) // 1000

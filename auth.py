@@ -105,10 +105,7 @@ class TokenFile:
 
     @contextmanager
     def adding(self, name: str, expires: str = "") -> Iterator[str]:
-        """Yield a new token for the client `name`; store its digest if the block succeeds.
-
-        `expires` is an RFC 3339 date-time. Raises `TokensError` if the name is in use or unfit.
-        """
+        """Yield a new token for the client `name`; store its digest if the block succeeds."""
         if not _NAME.fullmatch(name):
             raise TokensError(
                 "a name has visible ASCII characters except #, and does not start with a date"
@@ -149,10 +146,7 @@ def _is_of(line: bytes, name: str) -> bool:
 
 
 def bearer_auth(tokens: TokenFile) -> Callable[[_View], _View]:
-    """Return a decorator that lets only requests with one of `tokens` reach the view.
-
-    Any other request is answered with a 401 problem and its challenge (RFC 6750, 3).
-    """
+    """Return a decorator that answers 401 to a request without one of `tokens` (RFC 6750, 3)."""
     auth = HTTPTokenAuth("Bearer", REALM)
     auth.verify_token(tokens.verify)
 

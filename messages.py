@@ -12,6 +12,7 @@ from werkzeug.datastructures import Authorization, Headers
 from werkzeug.routing import MapAdapter
 from werkzeug.utils import cached_property
 
+NOSNIFF = ("X-Content-Type-Options", "nosniff")
 _ID = re.compile("[A-Za-z0-9._-]{1,128}")
 
 
@@ -50,14 +51,14 @@ def current_request() -> Request:
 
 
 class Response(flask.Response):
-    """A response whose headers are complete, but for the Content-Length of a body."""
+    """A response to the current request. Its `headers` lack only what every response has."""
 
     default_mimetype = None
 
     def __init__(self, body: bytes, status: int, headers: Iterable[tuple[str, str]]) -> None:
         length = [("Content-Length", str(len(body)))] if body else []
-        unchecked = Headers()
-        unchecked._list = [*headers, *length]  # known to be well-formed: 5 µs
+        unchecked = Headers()  # 5 µs: all are known to be well-formed
+        unchecked._list = [*headers, *length, ("X-Request-Id", current_request().id), NOSNIFF]
         super().__init__((body,), status, unchecked)
 
     def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:

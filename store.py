@@ -88,8 +88,7 @@ def create(path: Path, jobs: Iterable[Mapping[str, Any]] = ()) -> None:
         if there.exists() and (there == path or there.stat().st_size):
             raise StoreError(f"{there} exists already: it is left as it is")
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
-        new = Path(folder, path.name)
-        with closing(sqlite3.connect(new)) as connection:
+        with closing(sqlite3.connect(new := Path(folder, path.name))) as connection:
             connection.executescript(Path(__file__).with_name("schema.sql").read_text("utf-8"))
         put(new, jobs)
         new.replace(path)
