@@ -63,6 +63,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     # Only the documented methods and paths exist: no OPTIONS, no redirect of //.
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.merge_slashes = False
+    app.url_map.redirect_defaults = False  # its redirect of /docs/index.html names no host
 
     database, tokens_file = app.config.get("DATABASE"), app.config.get("TOKENS_FILE")
     if database is None:

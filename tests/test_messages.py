@@ -21,6 +21,7 @@ STATUSES = {
     "/": 302,
     "/docs": 302,
     "/docs/": 200,
+    "/docs/index.html": 200,
     "/docs/swagger-ui.css": 200,
 }
 
