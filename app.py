@@ -154,7 +154,7 @@ def _add_pages(app: Flask, store: JobStore, tokens: TokenFile) -> None:
         document = (_HERE / "openapi.yaml").read_text("utf-8")
         if request.root_path:  # mounted under a path
             server = json.dumps(current_request().reference(""))
-            document = document.replace("- url: /\n", f"- url: {server}\n", 1)
+            document = document.replace("- url: http://127.0.0.1:5000\n", f"- url: {server}\n", 1)
         response = Response(document, mimetype="application/yaml")
         response.add_etag()
         if _client_has(etag := response.headers["ETag"]):
