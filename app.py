@@ -4,11 +4,12 @@ import hashlib
 import json
 import logging
 import os
+import sys
 import time
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
 import click
@@ -19,13 +20,14 @@ from marshmallow import ValidationError
 from werkzeug.wrappers import Response as WerkzeugResponse
 
 import commands
+import cors
 import demo
 import messages
 from auth import LINE, TokenFile, TokensError, bearer_auth
 from messages import current_request
 from problems import Problem, problem_response
 from schemas import JobSchema, has_ended, is_uuid
-from store import COLUMNS, JobStore, StoreError
+from store import JobStore, StoreError, members
 
 RETRY_AFTER = "2"  # seconds until a job that has not ended is worth asking for again
 LONGEST_KEPT = 4096  # bytes of a body: a longer one empties the cache
@@ -38,7 +40,6 @@ _POLICY = (
     "default-src 'none'; connect-src 'self'; img-src 'self' data:; style-src 'self'; "
     "script-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_CONTENT_TYPE = ("Content-Type", "application/json")
 _SCHEMA = JobSchema()
 _to_json = json.JSONEncoder(ensure_ascii=False).encode
 _log = logging.getLogger("bulk_action_jobs")
@@ -47,16 +48,16 @@ _log = logging.getLogger("bulk_action_jobs")
 def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     """Return the service as a WSGI application.
 
-    `config` overrides the settings of the environment: `DATABASE` (`FLASK_DATABASE`), the path of
-    the SQLite file, and `TOKENS_FILE` (`FLASK_TOKENS_FILE`), the path of the token file. Without a
-    `DATABASE` it serves the demo.
+    `config` overrides the settings, which the environment gives as `FLASK_...`: `DATABASE`, the
+    path of the SQLite file (without it, the demo is served); `TOKENS_FILE`, the path of the token
+    file; `CORS_ORIGINS`, see `cors`; `REQUEST_LOG`, true to log each request to standard output.
 
     Raises `click.ClickException` with a one-line remedy if a file cannot be used. While the `flask`
     command looks for a command, it skips this check: commands work on files that do not serve.
     """
     app = messages.Flask(__name__, static_folder=None)
     app.config.from_prefixed_env()
-    for name in ("DATABASE", "TOKENS_FILE"):  # taken as text: JSON would read null and 0.10
+    for name in ("DATABASE", "TOKENS_FILE", "CORS_ORIGINS"):  # as text: JSON would read 0.10
         if (value := os.environ.get(f"FLASK_{name}")) is not None:
             app.config[name] = value
     app.config.from_mapping(config)
@@ -76,9 +77,15 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
         _check(app, store, tokens)
 
     app.register_error_handler(Exception, problem_response)
-    app.after_request(_end)
+    app.after_request(_finish)
     _add_job(app, store, tokens)
     _add_pages(app, store, tokens)
+    if origins := app.config.get("CORS_ORIGINS"):
+        cors.allow_origins(app, origins)
+    if app.config.get("REQUEST_LOG") and not _log.handlers:
+        _log.addHandler(handler := logging.StreamHandler(sys.stdout))
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        _log.setLevel(logging.INFO)
     app.cli.add_command(commands.jobs)
     app.cli.add_command(commands.tokens)
 
@@ -96,13 +103,11 @@ def _check(app: Flask, store: JobStore, tokens: TokenFile) -> None:
     """Make the demo if no database is set; raise `click.ClickException` if a file is unreadable."""
     is_demo = app.config.get("DATABASE") is None
     remedy = "Make a database with flask jobs init, or: sqlite3 jobs.db < schema.sql"
+    tokens_remedy = f"Write lines {LINE!r} with flask tokens create NAME"
     if is_demo:
         remedy = f"To reset the demo, delete {app.instance_path}"
-    tokens_remedy = f"Write lines {LINE!r} with flask tokens create NAME"
-    if not is_demo and app.config.get("TOKENS_FILE") is None:
-        raise click.ClickException(
-            f"FLASK_DATABASE is set, but FLASK_TOKENS_FILE is not: {tokens_remedy}"
-        )
+    elif app.config.get("TOKENS_FILE") is None:
+        raise click.ClickException(f"FLASK_DATABASE needs FLASK_TOKENS_FILE, too. {tokens_remedy}.")
     try:
         if is_demo:
             demo.make(store.path)
@@ -129,12 +134,12 @@ def _add_job(app: Flask, store: JobStore, tokens: TokenFile) -> None:
         row = store.get(id)
         if row is None:
             return problem_response(Problem(404, "No bulk action job has this id."))
-        job = _represent(*row)
-        if len(job.body) > LONGEST_KEPT:
+        body, etag, headers = _represent(*row)
+        if len(body) > LONGEST_KEPT:
             _represent.cache_clear()
-        if _client_has(job.etag):
-            return messages.Response(b"", 304, job.headers)
-        return messages.Response(job.body, 200, [*job.headers, _CONTENT_TYPE])
+        if _client_has(etag):
+            return messages.Response(b"", 304, headers)
+        return messages.Response(body, 200, [*headers, ("Content-Type", "application/json")])
 
 
 def _add_pages(app: Flask, store: JobStore, tokens: TokenFile) -> None:
@@ -175,18 +180,10 @@ def _add_pages(app: Flask, store: JobStore, tokens: TokenFile) -> None:
         return response
 
 
-class _Job(NamedTuple):
-    """What is sent of a job, and the headers of its 304."""
-
-    body: bytes
-    etag: str
-    headers: list[tuple[str, str]]
-
-
 @lru_cache(maxsize=1024, typed=True)  # 1, 1.0 and True are equal, but not the same
-def _represent(*row: Any) -> _Job:
-    """Return the answer for a row; raise ValueError, naming job and members, if it is bad."""
-    job = {name: value for name, value in zip(COLUMNS, row, strict=True) if value is not None}
+def _represent(*row: Any) -> tuple[bytes, str, list[tuple[str, str]]]:
+    """Return a job's body, ETag and headers; raise ValueError, which names what is bad in a row."""
+    job = members(row)
     try:
         body = _to_json(_SCHEMA.dump(job)).encode() + b"\n"
     except ValidationError as error:
@@ -195,7 +192,7 @@ def _represent(*row: Any) -> _Job:
     headers = [("ETag", etag), ("Cache-Control", "private, no-cache"), ("Vary", "Authorization")]
     if not has_ended(job):
         headers.append(("Retry-After", RETRY_AFTER))
-    return _Job(body, etag, headers)
+    return body, etag, headers
 
 
 def _client_has(etag: str) -> bool:
@@ -206,7 +203,7 @@ def _client_has(etag: str) -> bool:
     return bool(current_request().if_none_match.contains_weak(etag.strip('"')))
 
 
-def _end(response: Response) -> Response:
+def _finish(response: Response) -> Response:
     """Send the request's id back, and log the request."""
     request = current_request()
     if not isinstance(response, messages.Response):  # which has them

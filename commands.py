@@ -66,10 +66,6 @@ def _database() -> Path:
     return path
 
 
-def _members(row: tuple[Any, ...]) -> dict[str, Any]:
-    return {n: value for n, value in zip(store.COLUMNS, row, strict=True) if value is not None}
-
-
 def _printable(value: object) -> str:
     """Return text without control characters, in the terminal's encoding."""
     text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value))
@@ -184,7 +180,7 @@ def _checked(records: Iterator[tuple[str, Any]], schema: JobSchema) -> Iterator[
 @_one_line()
 def list_(status: str | None, limit: int, as_json: bool) -> None:
     """List jobs, the last updated first."""
-    found = map(_members, store.JobStore(_database()).newest(status, limit or -1))
+    found = map(store.members, store.JobStore(_database()).newest(status, limit or -1))
     if not as_json:
         rows = [tuple(job.get(name, "") for name in _LISTED) for job in found]
         _table(("ID", "STATUS", "PERCENT", "ACTION", "BY", "UPDATED"), *rows)
@@ -214,7 +210,7 @@ def simulate(job_id: str, seconds: float, restart: bool, repeat: bool, **ends: i
         row = reader.get(job_id) if is_uuid(job_id) else None
     if row is None:
         raise click.ClickException(f"there is no job {_printable(job_id)}: see flask jobs list.")
-    job = _members(row)
+    job = store.members(row)
     if bad := JobSchema().validate(job):
         raise click.ClickException(f"the job breaks the contract: {bad}.")
     if has_ended(job) and not (restart or repeat):

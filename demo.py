@@ -1,6 +1,7 @@
 """The demo: jobs in every state, with times of today, and a public token."""
 
 import json
+import logging
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,15 +10,12 @@ from typing import Any
 import click
 from flask import Flask
 from flask.cli import run_command
-from werkzeug.serving import is_running_from_reloader
 
 import store
 
-PATH = "/api/actions/bulk/jobs/"
 TOKEN = "demo-token"  # noqa: S105 (public: it opens no other jobs)  # nosec B105
 TOKENS_FILE = Path(__file__).with_name("demo.tokens")
-_JOBS = Path(__file__).with_name("demo.json")
-_TIME = re.compile(r"(-?[0-9]+)(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})")  # "-201.000731904Z"
+_TIME = re.compile(r"(-?[0-9]+)(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})")
 
 
 def job_id(digit: int) -> str:
@@ -26,17 +24,14 @@ def job_id(digit: int) -> str:
 
 
 def jobs(now: datetime) -> list[dict[str, Any]]:
-    """Return the demo's jobs as they are at `now`, an aware datetime.
-
-    A time of demo.json such as -201.25Z is 201 whole seconds ago; its rest is written as it is.
-    """
-    found: list[dict[str, Any]] = json.loads(_JOBS.read_text("utf-8"))
+    """Return the demo's jobs at `now`, an aware time; "-201.25Z" in demo.json is 201 s earlier."""
+    found: list[dict[str, Any]] = json.loads(Path(__file__).with_name("demo.json").read_text())
     for job in found:
         for name, value in job.items():
             if name.endswith("_at") and (match := _TIME.fullmatch(value)):
                 seconds, fraction, offset = match.groups("")
                 zone = datetime.strptime(offset, "%z").tzinfo
-                moment = (now + timedelta(seconds=int(seconds))).astimezone(zone)
+                moment = now.astimezone(zone) + timedelta(seconds=int(seconds))
                 job[name] = f"{moment:%Y-%m-%dT%H:%M:%S}{fraction}{offset}"
     return found
 
@@ -49,12 +44,17 @@ def make(path: Path) -> None:
 
 
 def announce(app: Flask, token: str) -> None:
-    """Announce the demo; under `flask run`, once, with a command that fetches a job."""
+    """Announce the demo; under `flask run`, once it serves, with a command that fetches a job."""
+    said = "FLASK_DATABASE is not set: serving the demo jobs"
     context = click.get_current_context(silent=True)
-    if context is None or context.command is not run_command:
-        app.logger.warning("FLASK_DATABASE is not set: serving the demo jobs")
-    elif not is_running_from_reloader():
-        host, port = context.params["host"], context.params["port"]
-        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        click.echo(" * FLASK_DATABASE is not set: serving the demo jobs. ", nl=False)
-        click.echo(f"Try: curl -H 'Authorization: Bearer {token}' {url}{PATH}{job_id(2)}")
+
+    def hint(record: logging.LogRecord) -> bool:
+        if match := re.search(r"Running on (https?://[^\s\x1b]+)", record.msg):
+            job = f"{match[1]}/api/actions/bulk/jobs/{job_id(2)}"
+            click.echo(f" * {said}. Try: curl -H 'Authorization: Bearer {token}' {job}")
+        return True
+
+    if context and context.command is run_command:
+        logging.getLogger("werkzeug").addFilter(hint)  # which logs the address once it has it
+    else:
+        app.logger.warning(said)

@@ -3,7 +3,6 @@
 import random
 import re
 import time
-from collections.abc import Iterable
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -22,12 +21,9 @@ class Request(flask.Request):
     def __init__(self, environ: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(environ, *args, **kwargs)
         self.started = time.perf_counter_ns()
-        self.method = environ[
-            "REQUEST_METHOD"
-        ]  # Werkzeug's is in upper case: `get` would pass for GET
-        self.id: str = environ.get("HTTP_X_REQUEST_ID", "")
-        if not _ID.fullmatch(self.id):
-            self.id = f"{random.getrandbits(128):032x}"  # no secret  # nosec B311
+        self.method = environ["REQUEST_METHOD"]  # Werkzeug's is upper case: get would be GET
+        sent: str = environ.get("HTTP_X_REQUEST_ID", "")
+        self.id = sent if _ID.fullmatch(sent) else f"{random.getrandbits(128):032x}"  # nosec B311
 
     @cached_property
     def authorization(self) -> Authorization:
@@ -40,9 +36,7 @@ class Request(flask.Request):
         path = self.environ.get("PATH_INFO", "") if path is None else path
         path = self.environ.get("SCRIPT_NAME", "") + path  # both are bytes in Latin-1
         path = quote(path, safe="/:@!$&'()*+,;=~", encoding="latin-1")
-        # Two slashes in front would name a host, and a colon in the first segment a scheme.
-        dot = "/." if path.startswith("//") else "./" if ":" in path.partition("/")[0] else ""
-        return dot + path
+        return f"/.{path}" if path.startswith("//") else path  # two slashes would name a host
 
 
 def current_request() -> Request:
@@ -53,20 +47,20 @@ def current_request() -> Request:
 class Response(flask.Response):
     """A response to the current request. Its `headers` lack only what every response has."""
 
-    default_mimetype = None
-
-    def __init__(self, body: bytes, status: int, headers: Iterable[tuple[str, str]]) -> None:
+    def __init__(self, body: bytes, status: int, headers: list[tuple[str, str]]) -> None:
+        """Take the headers as they are, without Werkzeug's checks: 10 µs."""
         length = [("Content-Length", str(len(body)))] if body else []
-        unchecked = Headers()  # 5 µs: all are known to be well-formed
-        unchecked._list = [*headers, *length, ("X-Request-Id", current_request().id), NOSNIFF]
-        super().__init__((body,), status, unchecked)
+        self.headers = Headers()
+        self.headers._list = [*headers, *length, ("X-Request-Id", current_request().id), NOSNIFF]
+        self.status_code, self.response = status, [body]
+        self.direct_passthrough, self._on_close = False, []
 
-    def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
+    def __call__(self, environ: Any, start_response: Any) -> Any:
         """Answer (PEP 3333) without another look at the headers: 15 µs."""
         if self._on_close:  # a host waits for the end
             return super().__call__(environ, start_response)
         start_response(self.status, self.headers.to_wsgi_list())
-        return () if environ["REQUEST_METHOD"] == "HEAD" else self.iter_encoded()
+        return () if environ["REQUEST_METHOD"] == "HEAD" else self.response
 
 
 class _Routes(MapAdapter):
@@ -83,10 +77,7 @@ class Flask(flask.Flask):
     """Flask with the requests and routes of this module."""
 
     request_class = Request
-
-    def ensure_sync(self, func: Any) -> Any:
-        """Return the function as it is, since none here is a coroutine: 5 µs."""
-        return func
+    ensure_sync: Any = staticmethod(lambda func: func)  # 5 µs: none here is a coroutine
 
     def create_url_adapter(self, request: flask.Request | None) -> MapAdapter | None:
         """Return what finds a route, whatever the host: 10 µs. Werkzeug takes `//x` for `/x`."""

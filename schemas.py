@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any, cast
 
-from marshmallow import Schema, ValidationError, fields, missing, pre_dump, validate
+from marshmallow import Schema, ValidationError, fields, missing, validate
 
 _UUID = re.compile("[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _DATE_TIME = re.compile(
@@ -128,10 +128,3 @@ class ProblemSchema(Schema):
     error = Text(metadata={"deprecated": True})
     details = fields.Dict(keys=Text(), values=Text(), metadata={"deprecated": True})
     requestId = Text()  # noqa: N815 (the documented name)
-
-    @pre_dump
-    def check(self, problem: dict[str, Any], **_: Any) -> dict[str, Any]:
-        """Return the problem; raise ValidationError where `load` would."""
-        if errors := self.validate(problem):
-            raise ValidationError(errors)
-        return problem

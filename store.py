@@ -28,6 +28,11 @@ class StoreError(Exception):
     """Raised when the file cannot be read or written. The message names file and cause."""
 
 
+def members(row: Row) -> dict[str, Any]:
+    """Return the members of a job by name. A NULL is a member that it does not have."""
+    return {name: value for name, value in zip(COLUMNS, row, strict=True) if value is not None}
+
+
 class JobStore:
     """Reads the jobs of the SQLite file at `path`, on one connection for any number of threads."""
 
@@ -61,9 +66,7 @@ class JobStore:
             return self._connection
         self.close()  # first: two files open under one name would share one -shm file
         self._connection = _connect(self.path, "ro")
-        self._connection.execute(
-            "SELECT 1 FROM sqlite_schema"
-        ).fetchone()  # makes SQLite create the -wal
+        self._connection.execute("SELECT 1 FROM sqlite_schema").fetchone()  # makes the -wal
         self._version = file, _inode(self._wal)
         return self._connection
 
@@ -131,16 +134,13 @@ def _opened(path: Path, mode: str) -> Iterator[sqlite3.Connection]:
         with closing(_connect(path, mode)) as connection:
             yield connection
     except sqlite3.Error as error:
-        verb = "read" if mode == "ro" else "write"
-        raise StoreError(f"cannot {verb} {path}: {error}") from error
+        raise StoreError(f"cannot {'read' if mode == 'ro' else 'write'} {path}: {error}") from error
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
     uri = f"{path.absolute().as_uri()}?mode={mode}"
-    seconds = 1 if mode == "ro" else 10  # that a statement waits for a lock
-    return sqlite3.connect(
-        uri, uri=True, timeout=seconds, isolation_level=None, check_same_thread=False
-    )
+    wait = 1 if mode == "ro" else 10  # seconds, for a lock
+    return sqlite3.connect(uri, wait, isolation_level=None, check_same_thread=False, uri=True)
 
 
 def _inode(path: str) -> int | None:

@@ -265,7 +265,7 @@ def refusal(**config: object) -> str:
 
 
 def test_a_database_without_tokens_is_refused(database: Path) -> None:
-    assert "FLASK_TOKENS_FILE is not: Write lines " in refusal(DATABASE=database)
+    assert "FLASK_TOKENS_FILE, too. Write lines " in refusal(DATABASE=database)
 
 
 def test_a_faulty_database_is_refused(database: Path, tokens_file: Path, fault: Fault) -> None:
