@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from flask import Response, request
 from flask_httpauth import HTTPTokenAuth
@@ -28,7 +28,6 @@ _COMMENT = re.compile(r"(?:^|\s)#.*")
 _LINE = re.compile(r"([0-9A-Fa-f]{64})\s+(?![0-9]{4}-[0-9]{2}-)([!-~]+)(?:\s+([!-~]+))?")
 _NAME = re.compile(r"(?![0-9]{4}-[0-9]{2}-)[!\"$-~]+")
 _TICK = 2_000_000_000  # nanoseconds: the slowest clock of a file system, FAT's
-_View = TypeVar("_View", bound=Callable[..., Any])
 _log = logging.getLogger(__name__)
 
 
@@ -145,7 +144,7 @@ def _is_of(line: bytes, name: str) -> bool:
     return name in [token.name for token in parse(line)[0].values()]
 
 
-def bearer_auth(tokens: TokenFile) -> Callable[[_View], _View]:
+def bearer_auth(tokens: TokenFile) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return a decorator that answers 401 to a request without one of `tokens` (RFC 6750, 3)."""
     auth = HTTPTokenAuth("Bearer", REALM)
     auth.verify_token(tokens.verify)

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from urllib.parse import quote
 
 from flask import current_app
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from messages import Response, current_request
 
@@ -43,6 +43,8 @@ def problem_response(error: Exception) -> Response:
         where = f"{quote(request.method)} {request.reference()} failed"
         current_app.logger.exception("%s: %r [request %s]", where, error, request.id)
         error = Problem(500, "The server could not answer. Its log has the cause.")
+    if isinstance(error, NotFound):
+        error.description = f"Nothing is at this path. See {request.reference('/docs/')}"
     if isinstance(error, MethodNotAllowed):  # a set: sort it, or Allow differs between processes
         error.valid_methods = sorted(error.valid_methods or ())
     status, detail = error.code or 500, error.description or ""

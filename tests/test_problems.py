@@ -63,3 +63,10 @@ def test_a_bug_is_a_500_logged_once_with_its_traceback(
     assert record.getMessage() == r"GET /bug failed: KeyError('secret\nforged line') [request r-1]"
     assert record.exc_info is not None
     assert record.exc_info[0] is KeyError
+
+
+@pytest.mark.parametrize("mount", ["", "/shield"])
+def test_the_404_of_an_unknown_path_names_the_page(client: FlaskClient, mount: str) -> None:
+    response = client.get("/nothing", environ_overrides={"SCRIPT_NAME": mount})
+    problem = response.get_json(force=True)
+    assert problem["detail"] == f"Nothing is at this path. See {mount}/docs/"
