@@ -205,10 +205,10 @@ def _client_has(etag: str) -> bool:
 
 def _finish(response: Response) -> Response:
     """Send the request's id back, and log the request."""
-    request = current_request()
     if not isinstance(response, messages.Response):  # which has them
-        response.headers.extend([("X-Request-Id", request.id), messages.NOSNIFF])
+        response.headers.extend([("X-Request-Id", current_request().id), messages.NOSNIFF])
     if _log.isEnabledFor(logging.INFO):
+        request = current_request()
         client = g.get("flask_httpauth_user") or "-"
         took = (time.perf_counter_ns() - request.started) // 1000
         what = f"{quote(request.method)} {request.reference()} {response.status_code}"
