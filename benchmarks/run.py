@@ -59,23 +59,7 @@ DEADLINE = 30  # seconds for a server to answer, or to end
 CONNECTIONS = 16
 BLOCK = 50  # requests in a row: what ran before them has left the processor's caches
 WARM = 10  # requests before a block, not timed
-JOB = {
-    "criteria_json": '{"protocol": "dhcpv4", "message_type": "discover", "relay": "10.20.0.1"}',
-    "action_type": "block",
-    "action_duration": 3600,
-    "action_reason": "DHCPDISCOVER flood from the student residence, building C",
-    "scheduled_at": "2026-05-16T08:00:00Z",
-    "executed_at": "2026-05-16T08:00:02.184467441Z",
-    "completed_at": "2026-05-16T08:01:37.550161602Z",
-    "max_limit": 500,
-    "preview_count": 137,
-    "affected_count": 137,
-    "status": "completed",
-    "progress_percent": 100,
-    "created_by": "noc-oncall",
-    "created_at": "2026-05-16T07:58:12.904215013Z",
-    "updated_at": "2026-05-16T08:01:37.550161602Z",
-}
+JOB = demo.jobs(datetime.now(UTC))[0]  # completed
 
 
 def job_id(number: int) -> str:
@@ -111,7 +95,7 @@ def table(title: str, note: str, head: Sequence[str], rows: Sequence[Sequence[st
 def build(path: Path, count: int) -> None:
     """Make a database of `count` jobs."""
     with bar(count, f"{count:,} jobs") as numbers:
-        store.create(path, ({"job_id": job_id(number), **JOB} for number in numbers))
+        store.create(path, (JOB | {"job_id": job_id(number)} for number in numbers))
 
 
 def warm(path: Path) -> None:
@@ -243,7 +227,7 @@ def requests(database: Path, count: int, rounds: int) -> str:
     unmodified = environ(0, **AUTHORIZED, **{"If-None-Match": headers["ETag"]})
     forged = environ(0, Authorization="Bearer forged")
     numbers = range(1, count, count // (rounds * (WARM + BLOCK) + 1))
-    jobs, job = store.JobStore(database), {"job_id": job_id(0), **JOB}
+    jobs, job = store.JobStore(database), JOB | {"job_id": job_id(0)}
     schema, to_json = JobSchema(), json.JSONEncoder(ensure_ascii=False).encode
     cases = [
         Case("bare Flask", bare.make_app(body), 200, repeated(known)),
