@@ -16,25 +16,6 @@ def test_a_problem_has_the_documented_members_in_the_documented_order(client: Fl
     assert list(problem) == [name for name in ProblemSchema().fields if name != "details"]
 
 
-@pytest.mark.parametrize(
-    ("path_info", "instance"),
-    [
-        ("/a b%", "/a%20b%25"),
-        ("/a?b#c", "/a%3Fb%23c"),
-        ("/urn:uuid:{x}", "/urn:uuid:%7Bx%7D"),
-        ("/\xc3\xbc\xff", "/%C3%BC%FF"),
-        ("/\n\x1b[31m", "/%0A%1B%5B31m"),
-        ("//host:port/..//a", "/.//host:port/..//a"),
-        ("*", "*"),
-    ],
-)
-def test_the_instance_is_the_path_without_its_query_as_a_uri_reference(
-    client: FlaskClient, path_info: str, instance: str
-) -> None:
-    response = client.get("/?token=secret", environ_overrides={"PATH_INFO": path_info})
-    assert response.get_json(force=True)["instance"] == instance
-
-
 def test_an_http_exception_keeps_its_status_and_headers_even_those_that_come_twice(
     app: Flask,
 ) -> None:
