@@ -2,6 +2,7 @@
 
 import re
 from importlib.resources import files
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page
@@ -21,17 +22,18 @@ def listed() -> set[tuple[str, str]]:
 
 @pytest.mark.parametrize("width", [390, 1280])
 def test_axe_finds_the_faults_that_are_listed_and_no_other(page: Page, width: int) -> None:  # noqa: F811 (the fixture)
-    found: dict[tuple[str, str], str] = {}
+    found: dict[Any, str] = {}
 
-    def audit() -> None:
+    def audit(*exclude: str) -> None:
         page.evaluate(AXE)
-        for rule in page.evaluate("axe.run()")["violations"]:
+        result = page.evaluate("exclude => axe.run({ exclude })", [[name] for name in exclude])
+        for rule in result["violations"]:
             found.update({(rule["id"], *node["target"]): rule["impact"] for node in rule["nodes"]})
 
     def audit_dialog() -> None:
         page.get_by_role("button", name="Authorize").click()
         page.locator(".modal-ux-content").wait_for()
-        audit()
+        audit("#operations")
         page.get_by_role("button", name="Dismiss").click()
 
     page.set_viewport_size({"width": width, "height": 844})
@@ -42,7 +44,6 @@ def test_axe_finds_the_faults_that_are_listed_and_no_other(page: Page, width: in
     audit_dialog()
     page.locator("#operations-Jobs-getBulkActionJob .opblock-summary").click()
     page.get_by_role("button", name="Expand all").first.click()
-    audit()
     execute(page, demo.job_id(1))
     audit()
     assert found == dict.fromkeys(listed(), "moderate")
