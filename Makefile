@@ -1,7 +1,7 @@
 PYTHON ?= python3
 TORTURE_SECONDS ?= 60
 
-.PHONY: run test lint check torture bench pins
+.PHONY: run test lint check torture tools bench pins
 
 run: .venv/run ## set up, then serve on http://127.0.0.1:5000
 	.venv/bin/flask run
@@ -21,17 +21,22 @@ torture: .venv/torture ## set up, then serve under faults and load, for TORTURE_
 	.venv/bin/pytest tests/torture --seconds $(TORTURE_SECONDS)
 	EXAMPLES=$$(( $(TORTURE_SECONDS) * 30 )) .venv/bin/pytest tests/contract/test_hostile.py tests/contract/test_rows.py
 
+tools: .venv/dev .venv-tools/made ## set up, then run other people's tools on the contract and the service
+	.venv/bin/pytest tests/tools
+
 bench: .venv/bench ## set up, then measure; with SAVE=--save, renew benchmarks/RESULTS.md
 	.venv/bin/python benchmarks/run.py $(SAVE)
 
-pins: .venv/dev ## renew the pinned requirements
-	for name in requirements requirements-dev benchmarks/requirements; do \
+pins: .venv/dev .venv-tools/made ## renew the pinned requirements
+	for name in requirements requirements-dev benchmarks/requirements tests/tools/requirements; do \
 		.venv/bin/uv pip compile --quiet --upgrade --universal --no-strip-extras --python-version 3.11 --generate-hashes \
 			--custom-compile-command "make pins" --output-file $$name.txt $$name.in || exit; \
 	done
 	.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 		--no-deps --prerelease allow --custom-compile-command "make pins" \
 		--output-file tests/torture/requirements.txt tests/torture/requirements.in
+	cd tests/tools && rm package-lock.json && ../../.venv-tools/bin/npm install --package-lock-only \
+		--omit-lockfile-registry-resolved --no-audit --no-fund
 
 # The files named in .venv say what was installed there, and when. The requirements name all that
 # there is to install: left to resolve them anew, pip takes what has come out since for a pin amiss.
@@ -54,4 +59,11 @@ pins: .venv/dev ## renew the pinned requirements
 
 .venv/bench: benchmarks/requirements.txt | .venv/made
 	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps -r benchmarks/requirements.txt
+	@touch $@
+
+.venv-tools/made: tests/tools/requirements.txt tests/tools/package-lock.json | .venv/made
+	$(PYTHON) -m venv .venv-tools
+	.venv-tools/bin/pip install --quiet --disable-pip-version-check --no-deps -r tests/tools/requirements.txt
+	cp tests/tools/package.json tests/tools/package-lock.json .venv-tools
+	cd .venv-tools && bin/npm ci --ignore-scripts --no-audit --no-fund
 	@touch $@

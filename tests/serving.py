@@ -43,7 +43,7 @@ class Server:
 
     def wait_for_port(self, listens: bool = True) -> None:
         """Return when something listens there, or when nothing does any more."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             if is_free(self.port) != listens:
                 return
