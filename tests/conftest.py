@@ -2,8 +2,7 @@ import hashlib
 import os
 import shutil
 import sqlite3
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from importlib import import_module
 from importlib.util import find_spec
@@ -14,7 +13,6 @@ import pytest
 from faults import FAULTS, Fault
 from flask import Flask
 from flask.testing import FlaskClient
-from serving import ROOT
 from stage import stage, ticks  # noqa: F401 (fixtures)
 from werkzeug.test import TestResponse
 
@@ -41,13 +39,13 @@ JOB: dict[str, Any] = {
     "updated_at": "2026-05-16T08:01:37.550161602Z",
 }
 TOKEN = "a-token-of-the-tests"
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 # With the packages of requirements-dev.txt there is more to test, and each answer is checked; with
 # Chromium, the page too; with a shell's tools, what the README says. Where CI is set, what is
 # missing is a failure.
 DEV = find_spec("jsonschema_rs") is not None
 CLIENT = import_module("checking").CheckedClient if DEV else FlaskClient
-EXAMPLES = int(os.environ.get("EXAMPLES", "30"))  # that hypothesis tries
 NEEDS = {
     "contract": DEV,
     "browser": DEV and shutil.which("chromium"),
@@ -81,8 +79,7 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def new_database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    path = tmp_path_factory.mktemp("new") / "jobs.db"
-    store.create(path)
+    store.create(path := tmp_path_factory.mktemp("new") / "jobs.db")
     return path.read_bytes()
 
 
@@ -100,12 +97,11 @@ def plant(database: Path) -> Plant:
     def plant(*, lawful: bool = True, path: Path = database, **members: Any) -> None:
         row = JOB | members
         with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("PRAGMA synchronous = OFF")  # saves most of the time
             connection.execute(f"PRAGMA ignore_check_constraints = {not lawful:d}")
             marks = ", ".join("?" * len(row))
-            connection.execute(
-                f"INSERT OR REPLACE INTO bulk_action_jobs ({', '.join(row)}) VALUES ({marks})",  # noqa: S608 (names of columns)
-                list(row.values()),
-            )
+            insert = f"INSERT OR REPLACE INTO bulk_action_jobs ({', '.join(row)}) VALUES ({marks})"  # noqa: S608 (names)
+            connection.execute(insert, list(row.values()))
 
     return plant
 
@@ -147,10 +143,9 @@ def get(client: FlaskClient) -> Get:
     """Ask for a job with the tests' token; `headers` and `method` as given."""
 
     def get(
-        job_id: str = JOB_ID, *, method: str = "GET", headers: dict[str, str] | None = None
+        job_id: str = JOB_ID, *, method: str = "GET", headers: Mapping[str, str] = {}
     ) -> TestResponse:
-        bearer = {"Authorization": f"Bearer {TOKEN}"}
-        return client.open(url(job_id), method=method, headers=bearer | (headers or {}))
+        return client.open(url(job_id), method=method, headers=BEARER | {**headers})
 
     return get
 
@@ -158,22 +153,6 @@ def get(client: FlaskClient) -> Get:
 @pytest.fixture(params=list(FAULTS))
 def fault(request: pytest.FixtureRequest) -> Fault:
     return FAULTS[request.param]
-
-
-@pytest.fixture
-def copy(tmp_path: Path) -> Path:
-    """Return a copy of the service in which `make` finds everything installed."""
-    copy = tmp_path / "copy"
-    copy.mkdir()
-    for path in ROOT.iterdir():
-        if path.is_file() and path.name not in ("jobs.db", "tokens"):
-            shutil.copy(path, copy)
-    shutil.copytree(ROOT / "page", copy / "page")
-    (copy / ".venv").mkdir()
-    (copy / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
-    for stamp in ("made", "run", "dev"):
-        (copy / ".venv" / stamp).touch()
-    return copy
 
 
 @pytest.fixture
