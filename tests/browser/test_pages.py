@@ -1,14 +1,17 @@
 """The page as a person uses it, and a front end on another port: in Chromium, without a network."""
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from importlib.resources import files
+from typing import Any
 
 import pytest
 from conftest import url
 from playwright.sync_api import Browser, Page, sync_playwright
-from serving import FLASK_RUN, free_port, serving
+from serving import FLASK_RUN, ROOT, free_port, serving
 
 import demo
 import store
@@ -57,6 +60,13 @@ def page(browser: Browser, service: str) -> Iterator[Page]:
     assert [text for text in complaints if "the server responded with a status" not in text] == []
 
 
+def authorize(page: Page) -> None:
+    page.get_by_role("button", name="Authorize").click()
+    page.get_by_label("auth-bearer-value").fill(demo.TOKEN)
+    page.get_by_role("button", name="Apply credentials").click()
+    page.get_by_role("button", name="Close").click()
+
+
 def execute(page: Page, job_id: str) -> object:
     """Return the status of the job, or of the problem, that the page shows."""
     page.locator("tr[data-param-name=id] input").fill(job_id)
@@ -69,16 +79,45 @@ def execute(page: Page, job_id: str) -> object:
 def test_a_job_can_be_tried_out_also_on_a_phone(page: Page) -> None:
     page.locator("#operations-Jobs-getBulkActionJob .opblock-summary").click()
     assert execute(page, demo.job_id(2)) == 401
-    page.get_by_role("button", name="Authorize").click()
-    page.get_by_label("auth-bearer-value").fill(demo.TOKEN)
-    page.get_by_role("button", name="Apply credentials").click()
-    page.get_by_role("button", name="Close").click()
+    authorize(page)
     assert execute(page, demo.job_id(1)) == "completed"
     assert execute(page, demo.job_id(9)) == 500
     shown = [row.inner_text() for row in page.locator(".opblock-summary-method:visible").all()]
     assert shown == ["GET", "GET"]  # and no row for HEAD
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.scrollingElement.scrollWidth") == 390
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_axe_finds_the_faults_that_are_listed_and_no_other(page: Page, width: int) -> None:
+    axe = files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
+    found: dict[Any, str] = {}
+
+    def audit(*exclude: str) -> None:
+        page.evaluate(axe)
+        result = page.evaluate("exclude => axe.run({ exclude })", [[name] for name in exclude])
+        for rule in result["violations"]:
+            found.update({(rule["id"], *node["target"]): rule["impact"] for node in rule["nodes"]})
+
+    def audit_dialog() -> None:
+        page.get_by_role("button", name="Authorize").click()
+        page.locator(".modal-ux-content").wait_for()
+        audit("#operations")
+        page.get_by_role("button", name="Dismiss").click()
+
+    page.set_viewport_size({"width": width, "height": 844})
+    page.locator(".opblock").first.wait_for()
+    audit()
+    audit_dialog()
+    authorize(page)
+    audit_dialog()
+    page.locator("#operations-Jobs-getBulkActionJob .opblock-summary").click()
+    page.get_by_role("button", name="Expand all").first.click()
+    execute(page, demo.job_id(1))
+    audit()
+    faults = (ROOT / "docs/faults.md").read_text("utf-8").partition("## The page")[2]
+    listed = re.findall(r"^\| `(.+?)` \| `(.+?)` \|", faults, re.MULTILINE)
+    assert found == dict.fromkeys(listed, "moderate")
 
 
 READ = """async ([url, headers]) => {

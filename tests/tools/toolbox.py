@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serving import ROOT, Server, free_port, serving
+from serving import FLASK_RUN, ROOT, Server, free_port, serving
 
 import demo
 import store
@@ -46,13 +46,9 @@ def run(*command: str | Path, cwd: Path, given: str = "", **settings: str) -> st
 @contextmanager
 def started(*command: str | Path) -> Iterator[Server]:
     """Yield a tool that listens."""
-    port = free_port()
-    server = Server(*map(str, command), "--port", str(port), port=port, PATH=PATH)
-    try:
-        server.wait_for_port()
+    words = (*map(str, command), "--port", str(port := free_port()))
+    with serving(*words, port=port, settings={"PATH": PATH}) as server:
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture(scope="session")
@@ -62,5 +58,6 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     hard = [jobs[0] | {"job_id": job_id, member: value} for member, value, job_id in HARD.values()]
     path = tmp_path_factory.mktemp("service") / "jobs.db"
     store.create(path, jobs + hard)
-    with serving(FLASK_DATABASE=path, FLASK_TOKENS_FILE=demo.TOKENS_FILE) as server:
+    settings = {"FLASK_DATABASE": path, "FLASK_TOKENS_FILE": demo.TOKENS_FILE}
+    with serving(*FLASK_RUN, settings=settings) as server:
         yield server
