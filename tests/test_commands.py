@@ -204,12 +204,12 @@ def test_import_says_what_is_unusual_and_can_leave_out_what_is_unknown(invoke: I
 
 def test_list_shows_the_last_updated_first(invoke: Invoke, plant: Plant) -> None:
     plant(job_id=a_job(1)["job_id"], updated_at="2026-06-30T23:59:60Z")
-    plant(job_id=a_job(2)["job_id"], updated_at="2026-07-01t01:59:58.000+02:00")
-    plant(job_id=a_job(3)["job_id"], updated_at="2026-06-30T21:00:00.002-03:00", status="x" * 20)
+    plant(job_id=a_job(2)["job_id"], updated_at="2026-07-01T01:59:58.000+02:00")
+    plant(job_id=a_job(3)["job_id"], updated_at="2026-06-30t21:00:00.002-03:00", status="x" * 20)
     head, *rows = invoke("jobs list").stdout.splitlines()
     assert head.split() == ["ID", "STATUS", "PERCENT", "ACTION", "BY", "UPDATED"]
     assert [row[:8] for row in rows] == ["00000003", "00000001", "00000002"]
-    shown = ["x" * 20, "100", "block", "noc-oncall", "2026-06-30T21:00:00.002-03:00"]
+    shown = ["x" * 20, "100", "block", "noc-oncall", "2026-06-30t21:00:00.002-03:00"]
     assert rows[0].split()[1:] == shown
     assert {row.index("  100  ") for row in rows} == {head.index("  PERCENT")}
 
@@ -218,8 +218,8 @@ def test_list_shows_the_last_updated_first(invoke: Invoke, plant: Plant) -> None
     ("options", "count"), [("", 20), ("--limit 3", 3), ("--limit 0", 25), ("--status failed", 5)]
 )
 def test_list_can_be_narrowed(invoke: Invoke, database: Path, options: str, count: int) -> None:
-    jobs = (a_job(number, status="running" if number % 5 else "failed") for number in range(25))
-    store.put(database, jobs)
+    states = ["running", "running", "running", "running", "failed"] * 5
+    store.put(database, (a_job(25 - n, status=status) for n, status in enumerate(states)))
     _, *rows = invoke(f"jobs list {options}").stdout.splitlines()
     assert len(rows) == count
     assert rows == sorted(rows)  # by id: they were all updated at once
@@ -344,11 +344,11 @@ def test_simulate_yields_to_a_change(invoke: Invoke, states: States, database: P
     assert (states()[-1]["progress_percent"], stored(database)[0]["status"]) == (3, "mine")
 
 
-def stop_soon(states: States, number: signal.Signals) -> None:
-    """Send this process a signal when the job has begun."""
+def stop_after(changes: int, states: States, number: signal.Signals) -> None:
+    """Send this process a signal when the job has changed so often."""
 
     def stop() -> None:
-        while not 0 < states()[-1]["progress_percent"] < 50:
+        while len(states()) <= changes:
             time.sleep(0.01)
         os.kill(os.getpid(), number)
 
@@ -356,7 +356,7 @@ def stop_soon(states: States, number: signal.Signals) -> None:
 
 
 def test_ctrl_c_cancels_the_job_where_it_is(invoke: Invoke, states: States) -> None:
-    stop_soon(states, signal.SIGINT)
+    stop_after(3, states, signal.SIGINT)
     began = time.monotonic()
     result = invoke(f"jobs simulate {JOB_ID} --seconds 10")
     before, last = states()[-2:]
@@ -369,12 +369,12 @@ def test_ctrl_c_cancels_the_job_where_it_is(invoke: Invoke, states: States) -> N
 
 
 def test_repeat_goes_on_until_sigterm(invoke: Invoke, states: States, database: Path) -> None:
-    run(f"UPDATE bulk_action_jobs SET {RUNNING}")(database)  # noqa: S608 (a constant)
-    stop_soon(states, signal.SIGTERM)
-    result = invoke(f"jobs simulate {JOB_ID} --repeat --seconds 1")
-    assert re.fullmatch("completed at 100 .*\ncancelled at .*\n", result.output)
-    ended, begun = states()[5:7]
-    assert (ended["progress_percent"], begun["progress_percent"]) == (100, 0)
+    run("UPDATE bulk_action_jobs SET status = 'completed'")(database)
+    stop_after(14, states, signal.SIGTERM)
+    result = invoke(f"jobs simulate {JOB_ID} --repeat --seconds 5 --fail-at 9")
+    assert re.fullmatch("failed at 9 .*\ncancelled at .*\n", result.output)
+    ended, begun = states()[11:13]
+    assert (ended["progress_percent"], begun["progress_percent"]) == (9, 0)
     moments = [datetime.fromisoformat(state["updated_at"]) for state in (ended, begun)]
     assert moments[1] - moments[0] > timedelta(seconds=1)
 
