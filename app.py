@@ -90,6 +90,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     app.cli.add_command(commands.tokens)
 
     @app.cli.command("openapi")
+    @commands.one_line()
     def update_openapi() -> None:
         """Bring openapi.yaml up to date: its types from the schemas, its examples from the demo."""
         import openapi  # which takes a while to import

@@ -40,7 +40,7 @@ tokens = AppGroup("tokens", help="Make, list and revoke the tokens of clients.")
 
 
 @contextmanager
-def _one_line() -> Iterator[None]:
+def one_line() -> Iterator[None]:
     """Report a file's error in one line, with exit status 1."""
     try:
         yield
@@ -88,7 +88,7 @@ def _bar(length: int, label: str) -> Any:
 
 
 @jobs.command("init")
-@_one_line()
+@one_line()
 def init() -> None:
     """Make the database at FLASK_DATABASE, and its folder; leave an existing file as it is."""
     (path := _path("DATABASE")).parent.mkdir(parents=True, exist_ok=True)
@@ -97,7 +97,7 @@ def init() -> None:
 
 
 @jobs.command("reset")
-@_one_line()
+@one_line()
 def reset() -> None:
     """Reset the demo's jobs, with current times. The service may be running."""
     if current_app.config.get("DATABASE") is not None:
@@ -109,14 +109,12 @@ def reset() -> None:
 @jobs.command("import")
 @click.argument("file", type=click.File("rb"))
 @click.option("--ignore-unknown", is_flag=True, help="Ignore unknown members.")
-@_one_line()
+@one_line()
 def import_(file: BinaryIO, ignore_unknown: bool) -> None:
     """Add the jobs of FILE, or of standard input for -, to the database; replace those it has.
 
     FILE holds a job, an array of jobs, or one of these per line. If a job breaks the contract,
     nothing is imported.
-
-    Example: curl ... | flask jobs import -
     """
     size = os.fstat(file.fileno()).st_size if getattr(file, "name", "<stdin>") != "<stdin>" else 0
     schema = JobSchema(unknown=EXCLUDE if ignore_unknown else RAISE)
@@ -177,7 +175,7 @@ def _checked(records: Iterator[tuple[str, Any]], schema: JobSchema) -> Iterator[
 @click.option("--status", help="Only jobs of this status.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(0), help="0 is all.")
 @click.option("--json", "as_json", is_flag=True, help="One job a line, as JSON: see import.")
-@_one_line()
+@one_line()
 def list_(status: str | None, limit: int, as_json: bool) -> None:
     """List jobs, the last updated first."""
     found = map(store.members, store.JobStore(_database()).newest(status, limit or -1))
@@ -200,7 +198,7 @@ def list_(status: str | None, limit: int, as_json: bool) -> None:
 @click.option("--cancel-at", "cancelled", type=click.IntRange(0, 99), metavar="PERCENT")
 @click.option("--restart", is_flag=True, help="Start again a job that has ended.")
 @click.option("--repeat", is_flag=True, help="Run it again and again until it is stopped.")
-@_one_line()
+@one_line()
 def simulate(job_id: str, seconds: float, restart: bool, repeat: bool, **ends: int | None) -> None:
     """Play the execution of the job ID in the database, as the appliance would.
 
@@ -236,7 +234,7 @@ def simulate(job_id: str, seconds: float, restart: bool, repeat: bool, **ends: i
 @tokens.command("create")
 @click.argument("name")
 @click.option("--expires-in", type=click.IntRange(1, 36500), metavar="DAYS")
-@_one_line()
+@one_line()
 def create(name: str, expires_in: int | None) -> None:
     """Make a token for the client NAME, print it once, and add its digest to FLASK_TOKENS_FILE."""
     if sys.stdout is None:
@@ -251,7 +249,7 @@ def create(name: str, expires_in: int | None) -> None:
 
 
 @tokens.command("list")
-@_one_line()
+@one_line()
 def list_tokens() -> None:
     """List each client's token: name, expiry, state."""
     found, complaints = TokenFile(_path("TOKENS_FILE")).read()
@@ -267,7 +265,7 @@ def list_tokens() -> None:
 
 @tokens.command("revoke")
 @click.argument("name")
-@_one_line()
+@one_line()
 def revoke(name: str) -> None:
     """Remove the tokens of the client NAME from FLASK_TOKENS_FILE: they are refused at once."""
     if not TokenFile(_path("TOKENS_FILE")).revoke(name):

@@ -2,8 +2,10 @@ import hashlib
 import os
 import shutil
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from datetime import UTC, datetime
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,31 +15,24 @@ import pytest
 from faults import FAULTS, Fault
 from flask import Flask
 from flask.testing import FlaskClient
+from serving import ROOT
 from stage import stage, ticks  # noqa: F401 (fixtures)
 from werkzeug.test import TestResponse
 
+import demo
 import store
 from app import create_app
+from schemas import JobSchema
 
 JOB_ID = "0e4f0a6c-6d1f-4b7a-9a54-1c5b8a6d2f30"
-JOB: dict[str, Any] = {
+JOB = demo.jobs(datetime(2026, 5, 16, 12, tzinfo=UTC))[0] | {  # completed, in forms that are rarer
     "job_id": JOB_ID,
     "criteria_json": '{"relay": "10.20.0.1"}',
-    "action_type": "block",
-    "action_duration": 3600,
     "action_reason": "Überflutung am Relay",
-    "scheduled_at": "2026-05-16T08:00:00Z",
     "executed_at": "2026-05-16T10:00:02.184467441+02:00",
-    "completed_at": "2026-05-16T08:01:37.550161602Z",
-    "max_limit": 500,
-    "preview_count": 137,
-    "affected_count": 137,
-    "status": "completed",
-    "progress_percent": 100,
-    "created_by": "noc-oncall",
     "created_at": "2026-05-16t07:58:12z",
-    "updated_at": "2026-05-16T08:01:37.550161602Z",
 }
+OPTIONAL = {name for name, field in JobSchema().fields.items() if not field.required}
 TOKEN = "a-token-of-the-tests"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
@@ -167,3 +162,16 @@ def make_demo(
 @pytest.fixture
 def demo_client(make_demo: Callable[..., Flask]) -> FlaskClient:
     return make_demo().test_client()
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """Return a copy of the project in which `make` finds everything installed."""
+    copy = tmp_path / "copy"
+    ignored = shutil.ignore_patterns(".*", "instance", "__pycache__", "*.db*", "tokens")
+    shutil.copytree(ROOT, copy, ignore=ignored)
+    (copy / ".venv").mkdir()
+    (copy / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
+    for stamp in ("made", "run"):
+        (copy / ".venv" / stamp).touch()
+    return copy

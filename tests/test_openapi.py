@@ -131,7 +131,8 @@ def test_each_headers_example_is_sent_and_so_are_the_problems_that_are_written_b
     answers = [client.get(path, headers=bearer), client.get(path), client.put(path)]
     for name, header in HEADERS.items():
         sent = [answer.headers.get(name.replace("NoStore", "Cache-Control")) for answer in answers]
-        assert str(header["example"]) in sent
+        digest = re.compile('"[0-9a-f]{32}"')  # of a job, which a new member changes
+        assert digest.sub("", str(header["example"])) in [digest.sub("", str(v)) for v in sent]
     problems = {"500": client.get(broken, headers=bearer).get_json(force=True)}
     database.unlink()
     problems["503"] = client.get("/healthz").get_json(force=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import JOB, JOB_ID, Plant
+from conftest import JOB, JOB_ID, OPTIONAL, Plant
 from faults import Fault, run
 
 import store
@@ -21,7 +21,7 @@ ROW = tuple(JOB.values())
 COUNT = COLUMNS.index("affected_count")
 TIMES = [name for name in JOB if name.endswith("_at")]
 MISTAKES: list[tuple[str, object]] = [
-    *((name, None) for name in JOB if name not in ("executed_at", "completed_at")),
+    *((name, None) for name in JOB if name not in OPTIONAL),
     *(("job_id", text) for text in (JOB_ID.upper(), JOB_ID[:-1], JOB_ID[:-1] + "g", JOB_ID + "\n")),
     *((name, f"2026-05-16{text}") for name in TIMES for text in ("", " 08:00:00Z", "T08:00Z")),
     *((name, "2026-05-16T08:00:00 CET") for name in TIMES),

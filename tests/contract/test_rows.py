@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from checking import LENIENT
-from conftest import JOB, JOB_ID, Get, Plant
+from conftest import JOB, JOB_ID, OPTIONAL, Get, Plant
 from faults import run
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,7 +27,6 @@ MEMBERS = {
     for name, value in JOB.items()
     if name != "job_id"
 }
-OPTIONAL = ("executed_at", "completed_at")
 RIGHT = {"int": INTEGER, "str": TEXT, "time": TIME}
 WRONG = {"int": OTHER | TEXT, "str": OTHER | INTEGER, "time": OTHER | INTEGER | TEXT | NO_TIME}
 

@@ -2,9 +2,7 @@
 
 import json
 import re
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -22,12 +20,8 @@ COMMANDS = re.findall(r"^\$(.*)", PAGE, re.MULTILINE)
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """Return a copy of the project with its tests, and a database made before the change."""
-    copy = tmp_path / "copy"
-    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "__pycache__", "instance"))
-    (copy / ".venv").mkdir()
-    (copy / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
+def project(copy: Path) -> Path:
+    """Return a copy of the project, and a database made before the change."""
     store.create(copy / "jobs.db", demo.jobs(openapi.MOMENT))
     return copy
 

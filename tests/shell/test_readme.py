@@ -3,32 +3,17 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import pytest
 from serving import README, ROOT, Server, free_port, serving, wait_until
 
 # What would install anew, need another machine or run this very test: `.ci/run` runs these.
 ELSEWHERE = r"(make (?!run)|python3? -m venv|\. \.venv|pip |pytest|docker|podman|git |kill )"
 TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+(Z|[+-][0-9:]{5})"  # of the demo: of today
-
-
-@pytest.fixture
-def copy(tmp_path: Path) -> Path:
-    """Return a copy of the service in which `make` finds everything installed."""
-    copy = tmp_path / "copy"
-    ignored = shutil.ignore_patterns(".*", "instance", "tests", "*.db*", "tokens")
-    shutil.copytree(ROOT, copy, ignore=ignored)
-    (copy / ".venv").mkdir()
-    (copy / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
-    for stamp in ("made", "run"):
-        (copy / ".venv" / stamp).touch()
-    return copy
 
 
 def commands() -> list[tuple[str, str]]:
@@ -70,7 +55,7 @@ def test_the_commands_do_what_the_readme_shows(copy: Path, tmp_path: Path) -> No
                 assert not output or re.sub(TIME, "", result.stdout) == re.sub(TIME, "", output)
                 pairs = kept.read_text().split("\0")[:-1]
                 environment = dict(pair.split("=", 1) for pair in pairs)
-    assert statuses == ["running", "running"]
+    assert statuses == ["running"]
 
 
 def test_the_sqlite3_shell_makes_the_same_table(tmp_path: Path, database: Path) -> None:
