@@ -22,7 +22,7 @@ torture: .venv/torture ## set up, then serve under faults and load, for TORTURE_
 	EXAMPLES=$$(( $(TORTURE_SECONDS) * 30 )) .venv/bin/pytest tests/contract/test_hostile.py tests/contract/test_rows.py
 
 tools: .venv/dev .venv-tools/made ## set up, then run other people's tools on the contract and the service
-	.venv/bin/pytest tests/tools
+	.venv/bin/pytest tests/tools --numprocesses 2 --dist loadfile
 
 bench: .venv/bench ## set up, then measure; with SAVE=--save, renew benchmarks/RESULTS.md
 	.venv/bin/python benchmarks/run.py $(SAVE)
@@ -36,7 +36,7 @@ pins: .venv/dev .venv-tools/made ## renew the pinned requirements
 		--no-deps --prerelease allow --custom-compile-command "make pins" \
 		--output-file tests/torture/requirements.txt tests/torture/requirements.in
 	cd tests/tools && rm package-lock.json && ../../.venv-tools/bin/npm install --package-lock-only \
-		--omit-lockfile-registry-resolved --no-audit --no-fund
+		--omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund
 
 # The files named in .venv say what was installed there, and when. The requirements name all that
 # there is to install: left to resolve them anew, pip takes what has come out since for a pin amiss.
@@ -65,5 +65,5 @@ pins: .venv/dev .venv-tools/made ## renew the pinned requirements
 	$(PYTHON) -m venv .venv-tools
 	.venv-tools/bin/pip install --quiet --disable-pip-version-check --no-deps -r tests/tools/requirements.txt
 	cp tests/tools/package.json tests/tools/package-lock.json .venv-tools
-	cd .venv-tools && bin/npm ci --ignore-scripts --no-audit --no-fund
+	cd .venv-tools && bin/npm ci --ignore-scripts --no-audit --no-fund --loglevel error
 	@touch $@
