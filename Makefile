@@ -28,7 +28,7 @@ bench: .venv/bench ## set up, then measure; with SAVE=--save, renew benchmarks/R
 	.venv/bin/python benchmarks/run.py $(SAVE)
 
 pins: .venv/dev .venv-tools/made ## renew the pinned requirements
-	for name in requirements requirements-dev benchmarks/requirements tests/tools/requirements; do \
+	for name in requirements requirements-dev requirements-production benchmarks/requirements tests/tools/requirements; do \
 		.venv/bin/uv pip compile --quiet --upgrade --universal --no-strip-extras --python-version 3.11 --generate-hashes \
 			--custom-compile-command "make pins" --output-file $$name.txt $$name.in || exit; \
 	done
