@@ -1,7 +1,7 @@
 PYTHON ?= python3
 TORTURE_SECONDS ?= 60
 
-.PHONY: run test lint check torture tools bench pins
+.PHONY: run test lint check torture container tools bench pins
 
 run: .venv/run ## set up, then serve on http://127.0.0.1:5000
 	.venv/bin/flask run
@@ -20,6 +20,9 @@ check: lint test
 torture: .venv/torture ## set up, then serve under faults and load, for TORTURE_SECONDS a test
 	.venv/bin/pytest tests/torture --seconds $(TORTURE_SECONDS)
 	EXAMPLES=$$(( $(TORTURE_SECONDS) * 30 )) .venv/bin/pytest tests/contract/test_hostile.py tests/contract/test_rows.py
+
+container: .venv/dev ## set up, then build and run the container, with buildah
+	.venv/bin/pytest tests/container
 
 tools: .venv/dev .venv-tools/made ## set up, then run other people's tools on the contract and the service
 	.venv/bin/pytest tests/tools --numprocesses 2 --dist loadfile

@@ -46,7 +46,7 @@ NEEDS = {
     "browser": DEV and shutil.which("chromium"),
     "shell": all(map(shutil.which, ("make", "curl", "sqlite3", "sha256sum"))),
 }
-collect_ignore = ["tools", "torture"]  # run when they are asked for
+collect_ignore = ["container", "tools", "torture"]  # run when they are asked for
 collect_ignore += [] if "CI" in os.environ else [name for name, met in NEEDS.items() if not met]
 
 Plant = Callable[..., None]
