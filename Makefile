@@ -1,5 +1,6 @@
 PYTHON ?= python3
 TORTURE_SECONDS ?= 60
+unexport PYTHONDONTWRITEBYTECODE # without bytecode, each process of the tests compiles all anew
 
 .PHONY: run test lint check torture container tools bench pins
 
@@ -19,7 +20,7 @@ check: lint test
 
 torture: .venv/torture ## set up, then serve under faults and load, for TORTURE_SECONDS a test
 	.venv/bin/pytest tests/torture --seconds $(TORTURE_SECONDS)
-	EXAMPLES=$$(( $(TORTURE_SECONDS) * 30 )) .venv/bin/pytest tests/contract/test_hostile.py tests/contract/test_rows.py
+	EXAMPLES=$$(( $(TORTURE_SECONDS) * 30 )) .venv/bin/pytest tests/contract
 
 container: .venv/dev ## set up, then build and run the container, with buildah
 	.venv/bin/pytest tests/container
