@@ -14,9 +14,9 @@ import demo
 import openapi
 import store
 
-PAGE = (ROOT / "CONTRIBUTING.md").read_text("utf-8").partition("## Add a route")[0]
+PAGE = (ROOT / "CONTRIBUTING.md").read_text("utf-8").partition("## Add a member")[2]
 STEPS = re.findall(r"^--- (.*)\n((?:\+.*\n)+) (.*)$", PAGE, re.MULTILINE)
-COMMANDS = re.findall(r"^\$(.*)", PAGE, re.MULTILINE)
+COMMANDS = re.findall(r"^\$ (.*)", PAGE, re.MULTILINE)
 
 
 @pytest.fixture
