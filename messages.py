@@ -32,11 +32,12 @@ class Request(flask.Request):
         return Authorization(scheme.lower(), token=token.strip(" \t"))
 
     def reference(self, path: str | None = None) -> str:
-        """Return a path under the mount point, or the request's own, as a URI reference."""
+        """Return a path under the mount point, or the request's own (RFC 3986, 4.2: no host)."""
         path = self.environ.get("PATH_INFO", "") if path is None else path
         path = self.environ.get("SCRIPT_NAME", "") + path  # both are bytes in Latin-1
         path = quote(path, safe="/:@!$&'()*+,;=~", encoding="latin-1")
-        return f"/.{path}" if path.startswith("//") else path  # two slashes would name a host
+        dot = "/." if path.startswith("//") else "./" if ":" in path.partition("/")[0] else ""
+        return dot + path
 
 
 def current_request() -> Request:
@@ -45,10 +46,9 @@ def current_request() -> Request:
 
 
 class Response(flask.Response):
-    """A response to the current request. Its `headers` lack only what every response has."""
+    """A response with `headers` and those that each has, without Werkzeug's checks: 10 µs."""
 
     def __init__(self, body: bytes, status: int, headers: list[tuple[str, str]]) -> None:
-        """Take the headers as they are, without Werkzeug's checks: 10 µs."""
         length = [("Content-Length", str(len(body)))] if body else []
         self.headers = Headers()
         self.headers._list = [*headers, *length, ("X-Request-Id", current_request().id), NOSNIFF]

@@ -241,6 +241,19 @@ def test_each_request_is_a_line_of_the_log_at_info(
     assert re.fullmatch(expected, lines)
 
 
+def test_the_log_of_requests_goes_to_standard_output_where_that_is_set(
+    make_app: MakeApp, database: Path, tokens_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = logging.getLogger("bulk_action_jobs")
+    for _ in "12":  # one line, however many services there are
+        app = make_app(DATABASE=database, TOKENS_FILE=tokens_file, REQUEST_LOG=True)
+    app.test_client().get("/healthz")
+    log.handlers.clear()
+    log.setLevel(logging.NOTSET)
+    line = capsys.readouterr().out
+    assert re.fullmatch(r"[-0-9]{10} [:,0-9]{12} [0-9a-f]{32} - GET /healthz 200 [0-9]+\n", line)
+
+
 # Embedding
 
 

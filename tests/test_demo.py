@@ -92,6 +92,7 @@ def test_flask_run_says_where_it_serves_by_a_command_that_fetches_a_job(
 ) -> None:
     with click.Context(run_command):
         make_demo(TOKENS_FILE=tokens_file)
+    logging.getLogger("werkzeug").warning("Address already in use")
     assert capsys.readouterr().out == ""
     logging.getLogger("werkzeug").warning(" * Running on http://[::1]:5123")
     command = "curl -H 'Authorization: Bearer YOUR-TOKEN' http://[::1]:5123"

@@ -3,12 +3,13 @@
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from conftest import JOB, TOKEN, Plant, url
 from faults import run
-from serving import FLASK_RUN, HELD, RECOMMENDED, serving, talk
+from serving import FLASK_RUN, HELD, RECOMMENDED, free_port, serving, talk, wait_until
 
 START = b"GET " + url().encode()
 OPEN = START + b" HTTP/1.1\r\nHost: localhost\r\n"
@@ -48,6 +49,18 @@ REQUESTS = {
 def settings(database: Path, tokens_file: Path, plant: Plant) -> dict[str, Path]:
     plant()
     return {"FLASK_DATABASE": database, "FLASK_TOKENS_FILE": tokens_file}
+
+
+@pytest.mark.parametrize("server", ["flask run", "recommended", "Gunicorn"])
+def test_one_setting_logs_each_request_under_any_server(
+    settings: dict[str, Path | str], server: str
+) -> None:
+    gunicorn = (sys.executable, "-m", "gunicorn", f"--bind=127.0.0.1:{(port := free_port())}")
+    commands = {"flask run": FLASK_RUN, "recommended": RECOMMENDED}
+    command = commands.get(server, (*gunicorn, "app:create_app()"))
+    with serving(*command, settings=settings | {"FLASK_REQUEST_LOG": "1"}, port=port) as serves:
+        talk(port, GET)
+        wait_until(lambda: f" tester GET {url()} 200 " in serves.output())
 
 
 @pytest.mark.parametrize("command", [FLASK_RUN, RECOMMENDED], ids=["flask run", "recommended"])
