@@ -1,6 +1,6 @@
 PYTHON ?= python3
 TORTURE_SECONDS ?= 60
-unexport PYTHONDONTWRITEBYTECODE # without bytecode, each process of the tests compiles all anew
+unexport PYTHONDONTWRITEBYTECODE # without bytecode, each test process recompiles everything
 
 .PHONY: run test lint check torture container tools bench pins
 

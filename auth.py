@@ -26,8 +26,8 @@ NEVER = "9999-12-31T23:59:59Z"
 
 _COMMENT = re.compile(r"(?:^|\s)#.*")
 _LINE = re.compile(r"([0-9A-Fa-f]{64})\s+(?![0-9]{4}-[0-9]{2}-)([!-~]+)(?:\s+([!-~]+))?")
-_NAME = re.compile(r"(?![0-9]{4}-[0-9]{2}-)[!\"$-~]+")
-_TICK = 2_000_000_000  # nanoseconds: the slowest clock of a file system, FAT's
+_NAME = re.compile(r"(?![0-9]{4}-[0-9]{2}-)[!\"$-~]+")  # no date: it would read as EXPIRES
+_TICK = 2_000_000_000  # nanoseconds: the coarsest file times, FAT's
 _log = logging.getLogger(__name__)
 
 
@@ -54,7 +54,7 @@ def parse(data: bytes) -> tuple[dict[bytes, Token], list[str]]:
         text = _COMMENT.sub("", line).strip()
         match = _LINE.fullmatch(text)
         if match and is_date_time(expires := match[3] or NEVER) and expires[:4] != "0000":
-            # datetime knows no leap second, no lower-case letters and no year 0.
+            # datetime cannot hold a leap second or year 0, nor parse lower-case t and z.
             moment = datetime.fromisoformat(expires.upper().replace(":60", ":59"))
             digest, token = bytes.fromhex(match[1]), Token(match[2], moment)
             tokens[digest] = max(token, tokens.get(digest, token), key=lambda t: t.expires)
@@ -72,14 +72,14 @@ class TokenFile:
         self._latest: tuple[object, bytes | None] = None, None  # the file's version and bytes
 
     def read(self) -> tuple[dict[bytes, Token], list[str]]:
-        """Return what `parse` does of the file; raise `TokensError` when it cannot be read."""
+        """Return `parse` of the file's bytes; raise `TokensError` if it cannot be read."""
         try:
             status, now = os.stat(self._path), time.time_ns()
             version = status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns
             seen, data = before = self._latest
             if version != seen or data is None:
                 data = self.path.read_bytes()
-                # Two edits within a tick of the clock look alike: read again until it is over.
+                # Two edits within a tick have one version: until it is over, read each time.
                 self._latest = version if now - status.st_ctime_ns > _TICK else None, data
         except OSError as error:
             raise TokensError(f"cannot read {self.path}: {error.strerror}") from error
@@ -104,7 +104,7 @@ class TokenFile:
 
     @contextmanager
     def adding(self, name: str, expires: str = "") -> Iterator[str]:
-        """Yield a new token for the client `name`; store its digest if the block succeeds."""
+        """Yield a new token for `name`; store its digest if the block succeeds, or TokensError."""
         if not _NAME.fullmatch(name):
             raise TokensError(
                 "a name has visible ASCII characters except #, and does not start with a date"
@@ -117,7 +117,7 @@ class TokenFile:
             lines.append(f"{digest} {name} {expires}".rstrip().encode())
 
     def revoke(self, name: str) -> bool:
-        """Remove the tokens of the client `name`; return whether there were any."""
+        """Remove the tokens of `name`; return whether there were any; raise `TokensError`."""
         with self._rewriting() as lines:
             before = len(lines)
             lines[:] = [line for line in lines if not _is_of(line, name)]
@@ -125,7 +125,7 @@ class TokenFile:
 
     @contextmanager
     def _rewriting(self, flags: int = 0) -> Iterator[list[bytes]]:
-        """Lock the file, yield its lines, and write back what the block makes of them."""
+        """Lock the file, yield its lines for the block to edit, and write them back."""
         try:
             with os.fdopen(os.open(self.path, os.O_RDWR | flags, 0o600), "r+b", 0) as file:
                 fcntl.flock(file, fcntl.LOCK_EX)  # a crash releases it
@@ -133,7 +133,7 @@ class TokenFile:
                 lines = old.removesuffix(b"\n").split(b"\n") if old else []
                 yield lines
                 new = b"".join(line + b"\n" for line in lines)
-                # One write, so that a reader sees the old lines or the new, and never half of them.
+                # One write: a reader sees the old lines or the new ones, never a mix.
                 os.pwrite(file.fileno(), new.ljust(len(old), b"\n"), 0)
                 os.ftruncate(file.fileno(), len(new))
         except OSError as error:

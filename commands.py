@@ -1,6 +1,6 @@
 """The commands: `flask jobs` and `flask tokens`.
 
-They work on the files that the settings name, or on the demo, and need no working service.
+No service need run. `jobs` works on FLASK_DATABASE or the demo, `tokens` on FLASK_TOKENS_FILE.
 """
 
 import json
@@ -41,7 +41,7 @@ tokens = AppGroup("tokens", help="Make, list and revoke the tokens of clients.")
 
 @contextmanager
 def one_line() -> Iterator[None]:
-    """Report a file's error in one line, with exit status 1."""
+    """Turn an error of a file or token into one line and exit status 1."""
     try:
         yield
     except BrokenPipeError:  # `| head` has seen enough: click exits silently
@@ -69,7 +69,7 @@ def _database() -> Path:
 def _printable(value: object) -> str:
     """Return text without control characters, in the terminal's encoding."""
     text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value))
-    encoding = getattr(sys.stdout, "encoding", "utf-8")  # it may be closed
+    encoding = getattr(sys.stdout, "encoding", "utf-8")  # None if closed
     return text.encode(encoding, "replace").decode(encoding)
 
 
@@ -111,7 +111,7 @@ def reset() -> None:
 @click.option("--ignore-unknown", is_flag=True, help="Ignore unknown members.")
 @one_line()
 def import_(file: BinaryIO, ignore_unknown: bool) -> None:
-    """Add the jobs of FILE, or of standard input for -, to the database; replace those it has.
+    """Add the jobs of FILE (- is standard input) to the database; replace those with the same id.
 
     FILE holds a job, an array of jobs, or one of these per line. If a job breaks the contract,
     nothing is imported.
@@ -124,11 +124,11 @@ def import_(file: BinaryIO, ignore_unknown: bool) -> None:
 
 
 def _records(file: BinaryIO, bar: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the place of each record, and the record, or the error if it is not JSON."""
+    """Yield where each record is, and the record, or an Exception if it is not JSON."""
     is_first = True
     for number, line in enumerate(file, 1):
         value = _parse(line) if line.strip() else []
-        if is_first and isinstance(value, Exception):  # perhaps a document of several lines
+        if is_first and isinstance(value, Exception):  # perhaps one JSON document on several lines
             value = _parse(line + file.read())
         is_first = is_first and not line.strip()
         bar.update(len(line))
@@ -155,7 +155,7 @@ def _checked(records: Iterator[tuple[str, Any]], schema: JobSchema) -> Iterator[
         if job_id in seen:
             errors["job_id"] = ["Duplicate id."]
         big = (n for n in store.COLUMNS if type(job.get(n)) is int and job[n] not in _64_BITS)
-        errors |= {n: ["It has more than 64 bits."] for n in big}
+        errors |= {n: ["Not a signed 64-bit integer."] for n in big}
         if errors:
             bad += 1
             if bad <= _MOST_COMPLAINTS:
@@ -164,7 +164,7 @@ def _checked(records: Iterator[tuple[str, Any]], schema: JobSchema) -> Iterator[
             continue
         seen.add(job_id)
         if odd := [f"{n} {job[n]}" for n, known in _KNOWN.items() if job[n] not in known]:
-            click.echo(_printable(f"{name}: imported with an unusual {', '.join(odd)}"), err=True)
+            click.echo(_printable(f"{name}: unusual {', '.join(odd)}"), err=True)
         yield {n: job[n] for n in store.COLUMNS if n in job}
     if bad or not seen:
         what = f"{bad} of {bad + len(seen)} jobs are bad" if bad else "there is no job in it"
@@ -174,7 +174,7 @@ def _checked(records: Iterator[tuple[str, Any]], schema: JobSchema) -> Iterator[
 @jobs.command("list")
 @click.option("--status", help="Only jobs of this status.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(0), help="0 is all.")
-@click.option("--json", "as_json", is_flag=True, help="One job a line, as JSON: see import.")
+@click.option("--json", "as_json", is_flag=True, help="One job per line, as import reads it.")
 @one_line()
 def list_(status: str | None, limit: int, as_json: bool) -> None:
     """List jobs, the last updated first."""
@@ -200,9 +200,9 @@ def list_(status: str | None, limit: int, as_json: bool) -> None:
 @click.option("--repeat", is_flag=True, help="Run it again and again until it is stopped.")
 @one_line()
 def simulate(job_id: str, seconds: float, restart: bool, repeat: bool, **ends: int | None) -> None:
-    """Play the execution of the job ID in the database, as the appliance would.
+    """Write to the database what the appliance would while it executes the job ID.
 
-    Its progress goes up to 100 percent; Ctrl-C cancels it.
+    The job takes --seconds in all. Ctrl-C cancels it.
     """
     with closing(store.JobStore(path := _database())) as reader:
         row = reader.get(job_id) if is_uuid(job_id) else None
@@ -225,7 +225,7 @@ def simulate(job_id: str, seconds: float, restart: bool, repeat: bool, **ends: i
                     raise click.ClickException("another process has changed the job: stopped.")
                 job = state
                 bar.update(job["progress_percent"] - bar.pos)
-        summary = "{status} at {progress_percent} percent, {affected_count} clients."
+        summary = "{status} at {progress_percent} percent, {affected_count} clients affected."
         click.echo(summary.format(**job))
         if not repeat or stop.wait(_PAUSE):
             return

@@ -1,4 +1,4 @@
-"""The demo: jobs in every state, with times of today, and a public token."""
+"""The demo: jobs in every state, with recent times, and a public token."""
 
 import json
 import logging
@@ -24,7 +24,7 @@ def job_id(digit: int) -> str:
 
 
 def jobs(now: datetime) -> list[dict[str, Any]]:
-    """Return the demo's jobs at `now`, an aware time; "-201.25Z" in demo.json is 201 s earlier."""
+    """Return the demo's jobs at `now`, an aware time; "-201.25Z" in demo.json is 201 s before."""
     found: list[dict[str, Any]] = json.loads(Path(__file__).with_name("demo.json").read_text())
     for job in found:
         for name, value in job.items():
@@ -37,14 +37,14 @@ def jobs(now: datetime) -> list[dict[str, Any]]:
 
 
 def make(path: Path) -> None:
-    """Make the demo's database, unless it is there; raise as `store.create`."""
+    """Make the demo's database, unless it is there; raise what `store.create` does."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         store.create(path, jobs(datetime.now(UTC)))
 
 
 def announce(app: Flask, token: str) -> None:
-    """Announce the demo; under `flask run`, once it serves, with a command that fetches a job."""
+    """Log that the demo is served; under `flask run`, print a curl command once it listens."""
     said = "FLASK_DATABASE is not set: serving the demo jobs"
     context = click.get_current_context(silent=True)
 
@@ -55,6 +55,6 @@ def announce(app: Flask, token: str) -> None:
         return True
 
     if context and context.command is run_command:
-        logging.getLogger("werkzeug").addFilter(hint)  # which logs the address once it has it
+        logging.getLogger("werkzeug").addFilter(hint)  # it logs the address once it listens
     else:
         app.logger.warning(said)

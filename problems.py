@@ -1,4 +1,4 @@
-"""Every error that the application answers: problem details (RFC 9457, once RFC 7807)."""
+"""Every error answer, as problem details (RFC 9457, formerly RFC 7807)."""
 
 import json
 from collections.abc import Mapping
@@ -11,14 +11,14 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from messages import Response, current_request
 
 _Map = Mapping[str, str] | None
-_to_json = json.JSONEncoder(ensure_ascii=False).encode
+to_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class Problem(HTTPException):
-    """An error answer.
+    """An error, to return through `problem_response` or to raise.
 
-    `status` is the HTTP status code, `detail` a sentence for people, `details` what is wrong with
-    each member at fault, by its name, and `headers` go out with the answer.
+    `status` is the HTTP status code, `detail` one sentence for people, `details` maps each bad
+    parameter to what is wrong with it, and `headers` are added to the answer.
     """
 
     def __init__(
@@ -28,15 +28,15 @@ class Problem(HTTPException):
         self.code, self.details, self.headers = status, details, headers or {}
 
     def get_headers(self, *_: object) -> list[tuple[str, str]]:
-        """Return the headers that the problem came with."""
+        """Return `headers` alone, where Werkzeug adds a Content-Type."""
         return list(self.headers.items())
 
 
 def problem_response(error: Exception) -> Response:
     """Return the problem response for `error`: an object of `schemas.ProblemSchema`.
 
-    An HTTP exception keeps its status, text and headers. Any other is logged, once, with its
-    traceback; its client learns the request id and nothing else.
+    An HTTP exception keeps its status, text and headers. Any other exception is logged with its
+    traceback, and answered with a 500 that does not name the cause.
     """
     request = current_request()
     if not isinstance(error, HTTPException):
@@ -45,7 +45,7 @@ def problem_response(error: Exception) -> Response:
         error = Problem(500, "The server could not answer. Its log has the cause.")
     if isinstance(error, NotFound):
         error.description = f"Nothing is at this path. See {request.reference('/docs/')}"
-    if isinstance(error, MethodNotAllowed):  # a set: sort it, or Allow differs between processes
+    if isinstance(error, MethodNotAllowed):  # a set: sort it for a stable Allow
         error.valid_methods = sorted(error.valid_methods or ())
     status, detail = error.code or 500, error.description or ""
     problem = {
@@ -61,4 +61,4 @@ def problem_response(error: Exception) -> Response:
     problem["requestId"] = request.id
     headers = [("Content-Type", "application/problem+json"), ("Cache-Control", "no-store")]
     headers += [(name, value) for name, value in error.get_headers() if name != "Content-Type"]
-    return Response(f"{_to_json(problem)}\n".encode(), status, headers)
+    return Response(f"{to_json(problem)}\n".encode(), status, headers)

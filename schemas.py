@@ -28,7 +28,7 @@ def is_uuid(value: object) -> bool:
 def is_date_time(value: object) -> bool:
     """Return True if `value` is a date-time with its offset (RFC 3339, 5.6).
 
-    Its day exists, and a leap second is at 23:59 UTC (5.7).
+    The day must exist, and a leap second must be at 23:59 UTC (5.7).
     """
     if not isinstance(value, str) or not _DATE_TIME.fullmatch(value):
         return False
@@ -45,12 +45,12 @@ def is_date_time(value: object) -> bool:
 
 
 def has_ended(job: Mapping[str, object]) -> bool:
-    """Return True if a job has a `completed_at` or the status of one that has ended."""
+    """Return True if a job has a `completed_at` or a final status."""
     return "completed_at" in job or job["status"] in ("completed", "failed", "cancelled")
 
 
 class _Exact(fields.Field[Any]):
-    """A field of values that `accepts` returns True for. The other base tells apispec the type."""
+    """A field that keeps a value as it is if `accepts` is True. apispec reads the other base."""
 
     accepts: Callable[[object], bool]
     error: str

@@ -1,4 +1,4 @@
-"""A job's execution, played as the appliance would do it."""
+"""Simulates the execution of a job."""
 
 import time
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ def states(
     """Yield each state of a job's execution when it is due, percent by percent.
 
     `seconds` is the duration of a whole run. `end` is the percent to end at and the final status.
-    Setting `stop` cancels the job. A running job goes on from where it is.
+    Setting `stop` cancels the job. A running job goes on from its percent; any other starts at 0.
     """
     clients = max(0, min(job["preview_count"], job["max_limit"]))
     first = max(0, min(job["progress_percent"], 99))

@@ -29,12 +29,12 @@ class StoreError(Exception):
 
 
 def members(row: Row) -> dict[str, Any]:
-    """Return the members of a job by name. A NULL is a member that it does not have."""
+    """Return the members of a job by name. NULL is a member that is absent."""
     return {name: value for name, value in zip(COLUMNS, row, strict=True) if value is not None}
 
 
 class JobStore:
-    """Reads the jobs of the SQLite file at `path`, on one connection for any number of threads."""
+    """Reads the jobs of the SQLite file at `path`. All threads share one connection."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path).absolute()
@@ -59,7 +59,7 @@ class JobStore:
         return row
 
     def _current(self) -> sqlite3.Connection:
-        """Return the connection, opened again if the file has been replaced."""
+        """Return the connection, opened again if the file has changed or its -wal was replaced."""
         status = os.stat(self._path)
         file = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
         if self._connection and self._version == (file, _inode(self._wal)):
@@ -71,21 +71,21 @@ class JobStore:
         return self._connection
 
     def newest(self, status: str | None, limit: int) -> Iterator[Row]:
-        """Yield rows, the last updated first; `status` None is any, `limit` -1 is all."""
+        """Yield up to `limit` rows (-1: all) of a status (None: any), last updated first."""
         with _opened(self.path, "ro") as connection:
             yield from connection.execute(_NEWEST, {"status": status, "limit": limit})
 
     def close(self) -> None:
-        """Close the connection; a later read opens its own."""
+        """Close the connection; the next read opens a new one."""
         if self._connection:
             self._connection.close()
             self._connection = None
 
 
 def create(path: Path, jobs: Iterable[Mapping[str, Any]] = ()) -> None:
-    """Make a database at `path` from schema.sql, with `jobs`: whole or not at all.
+    """Make a database of `jobs` at `path` from schema.sql, atomically.
 
-    Raises OSError or `StoreError` if that fails, or if a database, -wal or -journal is there.
+    Raises OSError or `StoreError` if that fails, or if a file of that name is there already.
     """
     for there in (path, Path(f"{path}-wal"), Path(f"{path}-journal")):
         if there.exists() and (there == path or there.stat().st_size):
@@ -100,7 +100,7 @@ def create(path: Path, jobs: Iterable[Mapping[str, Any]] = ()) -> None:
 def put(path: Path, jobs: Iterable[Mapping[str, Any]], *, clear: bool = False) -> tuple[int, int]:
     """Write jobs in one transaction; return how many were added and how many replaced.
 
-    Ids are unique. `clear` removes all other jobs. The lock is taken after the last job. Raises
+    No id may repeat. `clear` first deletes all jobs. `jobs` is read before locking. Raises
     `StoreError` when the file is missing, foreign, full, locked for ten seconds, or refuses a job.
     """
     with _opened(path, "rw") as connection:
@@ -118,7 +118,7 @@ def put(path: Path, jobs: Iterable[Mapping[str, Any]], *, clear: bool = False) -
 
 
 def update(path: Path, job: Mapping[str, Any], seen: Mapping[str, Any]) -> bool:
-    """Write a job unless its row has changed since `seen`; return whether it was written."""
+    """Write a job if its row still is `seen`; return whether it was. Raises as `put`."""
     before = {f"seen_{name}": value for name, value in _values(seen).items()}
     with _opened(path, "rw") as connection:
         return connection.execute(_UPDATE, _values(job) | before).rowcount == 1
@@ -139,8 +139,8 @@ def _opened(path: Path, mode: str) -> Iterator[sqlite3.Connection]:
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
     uri = f"{path.absolute().as_uri()}?mode={mode}"
-    wait = 1 if mode == "ro" else 10  # seconds, for a lock
-    return sqlite3.connect(uri, wait, isolation_level=None, check_same_thread=False, uri=True)
+    s = 1 if mode == "ro" else 10  # seconds to wait for a lock
+    return sqlite3.connect(uri, timeout=s, isolation_level=None, check_same_thread=False, uri=True)
 
 
 def _inode(path: str) -> int | None:

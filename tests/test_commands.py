@@ -170,7 +170,7 @@ def test_import_adds_and_replaces_jobs_from_arrays_and_lines(
         (lines(a_job(1)) + "oops\n", "line 2, job 1, None: not JSON: "),
         ("oops\n" + lines(a_job(1)), "line 1, job 1, None: not JSON: "),
         (json.dumps([a_job(1), 5]), "line 1, job 2, None: _schema: Invalid input type."),
-        (lines(JOB | {"max_limit": 2**63}), f"{JOB_ID}: max_limit: It has more than 64 bits."),
+        (lines(JOB | {"max_limit": 2**63}), f"{JOB_ID}: max_limit: Not a signed 64-bit integer."),
         (lines(JOB, JOB | {"job_id": JOB_ID.upper()}), "job_id: Duplicate id."),
         (lines(JOB | {"job_id": "\x1b[31m"}), "job 1, \N{REPLACEMENT CHARACTER}[31m: job_id: "),
         ("[" * 100_000, "line 1, job 1, None: not JSON: "),
@@ -195,7 +195,7 @@ def test_import_says_what_is_unusual_and_can_leave_out_what_is_unknown(invoke: I
     unusual |= {"preview_count": -1, "affected_count": -2}
     result = invoke("jobs import - --ignore-unknown", lines(usual | {"a": 1}, JOB | unusual))
     said = ", ".join(f"{name} {value}" for name, value in unusual.items())
-    assert result.stderr == f"line 2, job 1, {JOB_ID}: imported with an unusual {said}\n"
+    assert result.stderr == f"line 2, job 1, {JOB_ID}: unusual {said}\n"
     assert result.stdout == "2 added, 0 replaced.\n"
 
 
@@ -321,7 +321,7 @@ def test_simulate_plays_a_job_from_where_it_is_to_where_it_is_told(
     result = invoke(f"jobs simulate {JOB_ID.upper()} --seconds 0 {options}")
     _, before, *seen = states()
     last, counts = seen[-1], [clients * percent // 100 for percent in percents]
-    said = f"{outcome} at {percents[-1]} percent, {counts[-1]} clients.\n"
+    said = f"{outcome} at {percents[-1]} percent, {counts[-1]} clients affected.\n"
     assert (result.exit_code, result.output) == (0, said)
     assert [state["progress_percent"] for state in seen] == [*percents]
     assert [state["affected_count"] for state in seen] == counts
@@ -362,7 +362,7 @@ def test_ctrl_c_cancels_the_job_where_it_is(invoke: Invoke, states: States) -> N
     before, last = states()[-2:]
     percent = last["progress_percent"]
     assert time.monotonic() - began >= percent * 0.1
-    said = f"cancelled at {percent} percent, {70 * percent // 100} clients.\n"
+    said = f"cancelled at {percent} percent, {70 * percent // 100} clients affected.\n"
     assert (result.exit_code, result.output) == (0, said)
     assert (last["status"], last["completed_at"]) == ("cancelled", last["updated_at"])
     assert before["progress_percent"] == percent
