@@ -133,9 +133,11 @@ class TokenFile:
                 lines = old.removesuffix(b"\n").split(b"\n") if old else []
                 yield lines
                 new = b"".join(line + b"\n" for line in lines)
-                # One write: a reader sees the old lines or the new ones, never a mix.
-                os.pwrite(file.fileno(), new.ljust(len(old), b"\n"), 0)
-                os.ftruncate(file.fileno(), len(new))
+                # One write: a reader sees the old lines or the new, at worst a line cut short.
+                whole = os.pwrite(file.fileno(), new.ljust(len(old), b"\n"), 0) >= len(new)
+                os.ftruncate(file.fileno(), len(new) if whole else len(old))
+                if not whole:  # only an added line can be cut
+                    raise TokensError(f"cannot write {self.path}: the disk is full")
         except OSError as error:
             raise TokensError(f"cannot write {self.path}: {error.strerror}") from error
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from threading import Event
+from select import select
 from typing import Any, BinaryIO
 
 import click
@@ -215,9 +215,9 @@ def simulate(job_id: str, seconds: float, restart: bool, repeat: bool, **ends: i
         raise click.ClickException(f"the job is {job['status']}: --restart runs it once more.")
     ends["completed"] = 100
     end = min((percent, status) for status, percent in ends.items() if percent is not None)
-    stop = Event()
+    stop, told = os.pipe()  # an Event could deadlock: the handler runs inside its wait
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda *_: os.write(told, b"."))
     while True:
         with _bar(100, "Simulating") as bar:
             for state in simulation.states(job, seconds, end, stop):
@@ -227,7 +227,7 @@ def simulate(job_id: str, seconds: float, restart: bool, repeat: bool, **ends: i
                 bar.update(job["progress_percent"] - bar.pos)
         summary = "{status} at {progress_percent} percent, {affected_count} clients affected."
         click.echo(summary.format(**job))
-        if not repeat or stop.wait(_PAUSE):
+        if not repeat or select([stop], [], [], _PAUSE)[0]:
             return
 
 

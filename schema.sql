@@ -5,7 +5,8 @@
 -- makes the database (SQLite 3.37 or later). Then write rows from any language. The service only
 -- reads, and a commit counts with its next request.
 --
--- To replace all jobs, restore the new database into the live one. This always works:
+-- To replace all jobs, restore the new database into the live one, at any time. Mind the name: a
+-- file that is missing empties the database. Both have the same PRAGMA page_size.
 --
 --     sqlite3 jobs.db '.restore new.db'
 --

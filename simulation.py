@@ -3,19 +3,19 @@
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from threading import Event
+from select import select
 from typing import Any
 
 from schemas import has_ended
 
 
 def states(
-    job: dict[str, Any], seconds: float, end: tuple[int, str], stop: Event
+    job: dict[str, Any], seconds: float, end: tuple[int, str], stop: int
 ) -> Iterator[dict[str, Any]]:
     """Yield each state of a job's execution when it is due, percent by percent.
 
     `seconds` is the duration of a whole run. `end` is the percent to end at and the final status.
-    Setting `stop` cancels the job. A running job goes on from its percent; any other starts at 0.
+    Data on the file descriptor `stop` cancels the job. A running job goes on from its percent.
     """
     clients = max(0, min(job["preview_count"], job["max_limit"]))
     first = max(0, min(job["progress_percent"], 99))
@@ -25,7 +25,7 @@ def states(
     start, percent = time.monotonic(), first
     while "completed_at" not in job:
         due = start + seconds * (percent - first) / (100 - first)
-        stopped = stop.wait(max(0, due - time.monotonic()))
+        stopped = select([stop], [], [], max(0, due - time.monotonic()))[0]
         job = job | {"status": "running", "updated_at": _now()}
         if not stopped:
             job |= {"progress_percent": percent, "affected_count": clients * percent // 100}

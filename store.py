@@ -91,7 +91,7 @@ def create(path: Path, jobs: Iterable[Mapping[str, Any]] = ()) -> None:
         if there.exists() and (there == path or there.stat().st_size):
             raise StoreError(f"{there} exists already: it is left as it is")
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
-        with closing(sqlite3.connect(new := Path(folder, path.name))) as connection:
+        with _opened(new := Path(folder, path.name), "rwc") as connection:
             connection.executescript(Path(__file__).with_name("schema.sql").read_text("utf-8"))
         put(new, jobs)
         new.replace(path)

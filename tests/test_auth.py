@@ -1,4 +1,5 @@
 import logging
+import resource
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -167,6 +168,18 @@ def test_writers_at_once_lose_no_token_and_readers_see_whole_files(tokens_file: 
             assert tokens.read()[1] == []
     made = [write.result() for write in writes]
     assert sorted(filter(None, map(tokens.verify, made))) == [f"client-{n}" for n in range(8)]
+
+
+def test_a_token_that_does_not_fit_on_the_disk_leaves_the_file_as_it_was(tokens_file: Path) -> None:
+    before = tokens_file.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 10, limits[1]))
+    try:
+        with pytest.raises(TokensError, match="full"), TokenFile(tokens_file).adding("laptop"):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert tokens_file.read_bytes() == before
 
 
 def test_a_file_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
