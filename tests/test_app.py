@@ -54,6 +54,19 @@ def test_the_answer_and_its_strong_etag_follow_the_job(get: Get, plant: Plant, t
     assert all(re.fullmatch('"[!-~]+"', etag) for etag in etags)
 
 
+def test_equal_values_of_other_types_are_told_apart_in_a_table_of_another_make(
+    get: Get, plant: Plant, database: Path
+) -> None:
+    run("DROP TABLE bulk_action_jobs")(database)
+    run(f"CREATE TABLE bulk_action_jobs ({', '.join(JOB)})")(database)
+    statuses = []
+    for value in (1, 1.0, 1, "1"):
+        run("DELETE FROM bulk_action_jobs")(database)
+        plant(affected_count=value)
+        statuses.append(get().status_code)
+    assert statuses == [200, 500, 200, 500]
+
+
 @pytest.mark.parametrize(
     ("status", "completed_at", "retry_after"),
     [
