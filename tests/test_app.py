@@ -267,6 +267,14 @@ def test_the_log_of_requests_goes_to_standard_output_where_that_is_set(
     assert re.fullmatch(r"[-0-9]{10} [:,0-9]{12} [0-9a-f]{32} - GET /healthz 200 [0-9]+\n", line)
 
 
+@pytest.mark.parametrize("path", ["/docs/", "/docs/index.html"])
+def test_the_page_runs_no_script_but_its_own(client: FlaskClient, path: str) -> None:
+    with client.get(path) as response:
+        assert (response.status_code, response.mimetype) == (200, "text/html")
+        policy = response.headers["Content-Security-Policy"]
+    assert {"default-src 'none'", "script-src 'self'"} <= set(policy.split("; "))
+
+
 # Embedding
 
 
