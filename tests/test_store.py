@@ -91,11 +91,12 @@ def test_any_path_works(tmp_path: Path, name: str) -> None:
 
 
 def test_many_threads_share_one_connection(jobs: JobStore, database: Path) -> None:
+    def read(_: int) -> object:
+        database.touch()  # it is opened again
+        return jobs.get(JOB_ID)
+
     with ThreadPoolExecutor(16) as threads:
-        reads = [threads.submit(jobs.get, JOB_ID) for _ in range(320)]
-        while not all(read.done() for read in reads):
-            database.touch()  # it is opened again
-    assert {read.result() for read in reads} == {ROW}
+        assert set(threads.map(read, range(320))) == {ROW}
     links = [str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
     assert links.count(str(database)) == 1
 

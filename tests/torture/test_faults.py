@@ -70,7 +70,6 @@ def test_new_files_count_at_once(
             stage.commit("commit" if count % 3 == 1 else how)
             assert stage.ask(count % 20) == 200
             time.sleep(0.01)  # a rollback journal keeps readers out: let them in
-    assert count > 5
     assert set(stage.statuses) == {200}
 
 
