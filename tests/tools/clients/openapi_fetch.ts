@@ -11,8 +11,11 @@ const client = createClient<paths>({ baseUrl });
 
 async function ask(token: string, path: Path, etag: string) {
   const { data, error, response } = await client.GET("/api/actions/bulk/jobs/{id}", {
-    headers: token ? { Authorization: `Bearer ${token}` } : {},
-    params: { path, header: etag ? { "If-None-Match": etag } : {} },
+    headers: {
+      ...(token && { Authorization: `Bearer ${token}` }),
+      ...(etag && { "If-None-Match": etag }),
+    },
+    params: { path },
     parseAs: how === "text" ? "text" : "json",
   });
   if (typeof data === "string") return { status: response.status, body: data };

@@ -8,7 +8,8 @@ from made import ApiClient, ApiException, Configuration, Job, JobsApi, Problem
 for token, job_id, etag in json.load(sys.stdin):
     api = JobsApi(ApiClient(Configuration(host=sys.argv[1], access_token=token or None)))
     try:
-        job: Job = api.get_bulk_action_job(job_id, if_none_match=etag or None)
+        condition = {"If-None-Match": etag} if etag else {}
+        job: Job = api.get_bulk_action_job(job_id, _headers=condition)
         body = {"completed_at": str(job.completed_at)} | json.loads(job.to_json())
         answer = {"status": 200, "body": body}
     except ApiException as error:  # a 304, too

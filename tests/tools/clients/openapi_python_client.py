@@ -11,13 +11,13 @@ from made.types import UNSET
 base, how = sys.argv[1:]
 for token, job_id, etag in json.load(sys.stdin):
     client = AuthenticatedClient(base, token) if token else Client(base)
-    asked = {"id": job_id, "if_none_match": etag or UNSET}
+    client = client.with_headers({"If-None-Match": etag} if etag else {})
     try:
         if how == "text":
-            response = client.get_httpx_client().request(**get_bulk_action_job._get_kwargs(**asked))
+            response = client.get_httpx_client().request(**get_bulk_action_job._get_kwargs(job_id))
             shown = response.text
         else:
-            response = get_bulk_action_job.sync_detailed(client=client, **asked)
+            response = get_bulk_action_job.sync_detailed(job_id, client=client)
             parsed: Job | Problem | None = response.parsed
             shown = parsed and parsed.to_dict()
             if isinstance(parsed, Job) and parsed.completed_at is UNSET:
