@@ -2,13 +2,13 @@ PYTHON ?= python3
 TORTURE_SECONDS ?= 60
 unexport PYTHONDONTWRITEBYTECODE # without bytecode, each test process recompiles everything
 
-.PHONY: run test lint check torture container tools bench pins
+.PHONY: run test lint check browser torture container tools bench pins
 
 run: .venv/run ## set up, then serve on http://127.0.0.1:5000
 	.venv/bin/flask run
 
 test: .venv/dev ## set up, then run the tests
-	.venv/bin/pytest --cov --numprocesses auto --dist worksteal
+	.venv/bin/pytest --numprocesses auto --dist worksteal
 
 lint: .venv/dev ## set up, then lint and check the types
 	.venv/bin/ruff check .
@@ -16,7 +16,11 @@ lint: .venv/dev ## set up, then lint and check the types
 	.venv/bin/bandit --quiet --configfile pyproject.toml *.py
 	.venv/bin/mypy .
 
-check: lint test
+check: lint ## set up, then lint, and run the tests with their coverage, which takes longer
+	.venv/bin/pytest --cov --numprocesses auto --dist worksteal
+
+browser: .venv/dev ## set up, then try the page in Chromium
+	.venv/bin/pytest tests/browser
 
 torture: .venv/torture ## set up, then serve under faults and load, for TORTURE_SECONDS a test
 	.venv/bin/pytest tests/torture --seconds $(TORTURE_SECONDS)

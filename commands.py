@@ -26,7 +26,7 @@ from auth import NEVER, TokenFile, TokensError
 from schemas import JobSchema, has_ended, is_uuid
 
 _MOST_COMPLAINTS = 20
-_PAUSE = 5  # seconds between two runs of --repeat
+_PAUSE = 3  # seconds between two runs of --repeat: over Retry-After, so that a poll sees the end
 _LISTED = ("job_id", "status", "progress_percent", "action_type", "created_by", "updated_at")
 _64_BITS = range(-(2**63), 2**63)
 _KNOWN = {

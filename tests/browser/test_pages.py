@@ -6,15 +6,20 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.resources import files
-from typing import Any
+from typing import NamedTuple
 
 import pytest
 from conftest import url
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 from serving import FLASK_RUN, ROOT, free_port, serving
 
 import demo
 import store
+
+DESK: ViewportSize = {"width": 1280, "height": 8000}
+PHONE: ViewportSize = {"width": 390, "height": 8000}  # to scroll is slow
+AXE = """([exclude, enabled]) =>
+    axe.run({exclude}, {resultTypes: ["violations"], rules: {"color-contrast": {enabled}}})"""
 
 
 @pytest.fixture(scope="module")
@@ -44,27 +49,44 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture
-def page(browser: Browser, service: str) -> Iterator[Page]:
-    """Open the page; fail on a complaint of the browser's and on a request of another host."""
-    complaints, asked = [], []
-    with browser.new_context() as context:
+class Visit(NamedTuple):
+    """What came of a walk over the page, in the order of its steps."""
+
+    asked: list[str]  # addresses
+    complaints: list[str]  # of the browser
+    statuses: list[object]  # of the jobs and problems shown
+    widths: list[int]  # of the whole page, on a phone
+    rows: list[str]
+    faults: dict[tuple[str, ...], str]  # the impact of each rule of axe's that an element breaks
+
+
+@pytest.fixture(scope="module")
+def visit(browser: Browser, service: str) -> Visit:
+    """Walk over the page as a person does, with axe at each step."""
+    visit = Visit([], [], [], [], [], {})
+    with browser.new_context(viewport=PHONE) as context:
         page = context.new_page()
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda message: visit.complaints.append(message.text))
+        page.on("pageerror", lambda error: visit.complaints.append(str(error)))
+        page.on("request", lambda request: visit.asked.append(request.url))
         page.goto(service)
-        yield page
-    assert {u for u in asked if not u.startswith((service, "data:"))} == set()
-    # The browser itself notes each answer of an error status.
-    assert [text for text in complaints if "the server responded with a status" not in text] == []
-
-
-def authorize(page: Page) -> None:
-    page.get_by_role("button", name="Authorize").click()
-    page.get_by_label("auth-bearer-value").fill(demo.TOKEN)
-    page.get_by_role("button", name="Apply credentials").click()
-    page.get_by_role("button", name="Close").click()
+        page.evaluate(files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8"))
+        page.locator("#operations-Jobs-getBulkActionJob .opblock-summary").click()
+        audit(page, visit)
+        for token, digits in (("", [2]), (demo.TOKEN, [1, 9])):
+            page.get_by_role("button", name="Authorize").click()
+            if token:
+                page.get_by_label("auth-bearer-value").fill(token)
+                page.get_by_role("button", name="Apply credentials").click()
+            audit(page, visit, exclude="#operations", contrast=True)
+            page.get_by_role("button", name="Close").click()
+            visit.statuses.extend(execute(page, demo.job_id(digit)) for digit in digits)
+        audit(page, visit, contrast=True)
+        page.get_by_role("button", name="Expand all").first.click()
+        audit(page, visit)
+        rows = page.locator(".opblock-summary-method:visible").all()
+        visit.rows.extend(row.inner_text() for row in rows)
+    return visit
 
 
 def execute(page: Page, job_id: str) -> object:
@@ -76,52 +98,38 @@ def execute(page: Page, job_id: str) -> object:
     return json.loads(answer.locator(".highlight-code code").first.inner_text())["status"]
 
 
-def test_a_job_can_be_tried_out_also_on_a_phone(page: Page) -> None:
-    page.locator("#operations-Jobs-getBulkActionJob .opblock-summary").click()
-    assert execute(page, demo.job_id(2)) == 401
-    authorize(page)
-    assert execute(page, demo.job_id(1)) == "completed"
-    assert execute(page, demo.job_id(9)) == 500
-    shown = [row.inner_text() for row in page.locator(".opblock-summary-method:visible").all()]
-    assert shown == ["GET", "GET"]  # and no row for HEAD
-    page.set_viewport_size({"width": 390, "height": 844})
-    assert page.evaluate("document.scrollingElement.scrollWidth") == 390
+def audit(page: Page, visit: Visit, exclude: str = "", *, contrast: bool = False) -> None:
+    """Note what axe finds at both widths, contrast on a phone alone, and how wide that page is."""
+    for size in (DESK, PHONE):
+        page.set_viewport_size(size)
+        found = page.evaluate(AXE, [[exclude] if exclude else [], contrast and size is PHONE])
+        for rule in found["violations"]:
+            nodes = [tuple(node["target"]) for node in rule["nodes"]]
+            visit.faults.update({(rule["id"], *node): rule["impact"] for node in nodes})
+    visit.widths.append(page.evaluate("document.scrollingElement.scrollWidth"))
 
 
-AUDIT = """([exclude, enabled]) =>
-    axe.run({exclude}, {resultTypes: ["violations"], rules: {"color-contrast": {enabled}}})"""
+def test_a_job_can_be_tried_out(visit: Visit) -> None:
+    assert visit.statuses == [401, "completed", 500]
+    assert visit.rows == ["GET", "GET"]  # and none for HEAD
 
 
-def test_axe_finds_the_faults_that_are_listed_and_no_other(page: Page) -> None:
-    page.evaluate(files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8"))
-    found: dict[Any, str] = {}
+def test_a_phone_never_scrolls_sideways(visit: Visit) -> None:
+    assert set(visit.widths) == {390}
 
-    def audit(*exclude: str) -> None:
-        for width, contrast in ((390, True), (1280, False)):  # contrast is slow, and the same
-            page.set_viewport_size({"width": width, "height": 844})
-            result = page.evaluate(AUDIT, [[[name] for name in exclude], contrast])
-            for rule in result["violations"]:
-                nodes = [tuple(node["target"]) for node in rule["nodes"]]
-                found.update({(rule["id"], *node): rule["impact"] for node in nodes})
 
-    def audit_dialog() -> None:
-        page.get_by_role("button", name="Authorize").click()
-        page.locator(".modal-ux-content").wait_for()
-        audit("#operations")
-        page.get_by_role("button", name="Dismiss").click()
-
-    page.locator(".opblock").first.wait_for()
-    audit()
-    audit_dialog()
-    authorize(page)
-    audit_dialog()
-    page.locator("#operations-Jobs-getBulkActionJob .opblock-summary").click()
-    page.get_by_role("button", name="Expand all").first.click()
-    execute(page, demo.job_id(1))
-    audit()
+def test_axe_finds_the_faults_that_are_listed_and_no_other(visit: Visit) -> None:
     faults = (ROOT / "docs/faults.md").read_text("utf-8").partition("## The page")[2]
     listed = re.findall(r"^\| `(.+?)` \| `(.+?)` \|", faults, re.MULTILINE)
-    assert found == dict.fromkeys(listed, "moderate")
+    assert visit.faults == dict.fromkeys(listed, "moderate")
+
+
+def test_no_other_host_is_asked_and_the_browser_complains_of_nothing(
+    visit: Visit, service: str
+) -> None:
+    assert {url for url in visit.asked if not url.startswith((service, "data:"))} == set()
+    # The browser itself notes each answer of an error status.
+    assert {text for text in visit.complaints if "responded with a status" not in text} == set()
 
 
 READ = """async ([url, headers]) => {
