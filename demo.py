@@ -49,7 +49,7 @@ def announce(app: Flask, token: str) -> None:
     context = click.get_current_context(silent=True)
 
     def hint(record: logging.LogRecord) -> bool:
-        if match := re.search(r"Running on (https?://[^\s\x1b]+)", record.msg):
+        if match := re.search(r"Running on (https?://\S+)", record.msg):
             job = f"{match[1]}/api/actions/bulk/jobs/{job_id(2)}"
             click.echo(f" * {said}. Try: curl -H 'Authorization: Bearer {token}' {job}")
         return True

@@ -28,5 +28,5 @@ def assert_problem(
     assert problem["detail"]
     assert response.status_code == status
     assert response.text.endswith("}\n")
-    assert response.headers["Content-Type"] == "application/problem+json"
+    assert response.headers.getlist("Content-Type") == ["application/problem+json"]
     assert response.headers["Cache-Control"] == "no-store"

@@ -96,6 +96,7 @@ def test_a_client_that_has_the_job_gets_a_304_unless_it_asks_at_length(
     condition = condition.replace("{}", get().headers["ETag"])
     response = get(headers={"If-None-Match": condition})
     assert (response.status_code, response.data == b"") == (status, status == 304)
+    assert ("Content-Length" in response.headers) == (status == 200)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ PREFLIGHT = {
 def client(
     make_app: Callable[..., Flask], database: str, tokens_file: str, request: pytest.FixtureRequest
 ) -> FlaskClient:
-    origins = getattr(request, "param", f"https://shield.example, {FRONT_END} http://[::1]:3000")
+    origins = getattr(request, "param", f"https://Shield.Example, {FRONT_END} http://[::1]:3000")
     app = make_app(DATABASE=database, TOKENS_FILE=tokens_file, CORS_ORIGINS=origins)
     return FlaskClient(app)  # the contract has no headers of CORS
 
@@ -34,6 +34,8 @@ def test_a_preflight_needs_no_token(client: FlaskClient, path: str) -> None:
     assert (answer.status_code, answer.data) == (204, b"")
     assert answer.headers["Access-Control-Allow-Origin"] == FRONT_END
     assert answer.headers["Access-Control-Allow-Methods"] == "GET, HEAD"
+    assert answer.headers["Access-Control-Max-Age"] == "600"
+    assert answer.headers["Allow"] == "GET, HEAD, OPTIONS"
     allowed = answer.headers["Access-Control-Allow-Headers"]
     assert allowed == "authorization, if-none-match, x-request-id"
 
@@ -58,7 +60,7 @@ def test_no_other_path_is_opened(client: FlaskClient, path: str) -> None:
     assert client.options(path, headers=PREFLIGHT | {"Origin": FRONT_END}).status_code >= 400
 
 
-@pytest.mark.parametrize("client", ["*"], indirect=True)
+@pytest.mark.parametrize("client", ["*", ["*"]], indirect=True)
 def test_an_asterisk_lets_every_origin_in(client: FlaskClient) -> None:
     assert granted(client, "null") == "*"
 
@@ -79,7 +81,9 @@ def test_an_error_can_be_read_too(client: FlaskClient) -> None:
         assert exposed == "ETag, Retry-After, WWW-Authenticate, X-Request-Id"
 
 
-@pytest.mark.parametrize("origins", ["http://localhost:3000/", "localhost", "http://*.example"])
+@pytest.mark.parametrize(
+    "origins", ["http://localhost:3000/", "localhost", "http://*.example", "5"]
+)
 def test_what_is_no_origin_refuses_the_start(
     make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch, origins: str
 ) -> None:

@@ -59,6 +59,7 @@ def test_with_a_database_no_demo_is_made(
 
 
 def test_the_demo_is_made_once(make_demo: MakeDemo, tmp_path: Path) -> None:
+    (tmp_path / "instance").mkdir()  # as it is once demo.db was deleted
     make_demo()
     run("UPDATE bulk_action_jobs SET status = 'mine'")(tmp_path / "instance" / "demo.db")
     assert b'"mine"' in ask(make_demo().test_client(), 1).data

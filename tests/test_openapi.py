@@ -37,7 +37,9 @@ def update(app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Updat
 
     def update(text: str) -> tuple[str, str]:
         path.write_text(text, "utf-8")
-        result = app.test_cli_runner().invoke(args=["openapi"])
+        with path.open(encoding="utf-8") as reader:
+            result = app.test_cli_runner().invoke(args=["openapi"])
+            assert reader.read() == text  # who has the file open reads the old one whole
         return result.stderr, path.read_text("utf-8")
 
     return update
@@ -45,7 +47,7 @@ def update(app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Updat
 
 def test_the_command_renews_types_and_examples_and_keeps_words(update: Update) -> None:
     """So the committed file is what the schemas and the demo make of it."""
-    words = COMMITTED.replace("The job's UUID", "The id")
+    words = COMMITTED.replace("The job's UUID", "Größe")
     old = words.replace("          format: uuid\n", "").replace("status: failed", "status: lost")
     assert update(old)[1] == words
 

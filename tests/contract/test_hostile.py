@@ -68,6 +68,7 @@ def test_any_request_is_answered_as_the_contract_says(
 @example(BEARER)
 @example(f"bEARER   {TOKEN}\t")
 @example(f"Bearer\t{TOKEN}")
+@example(f"Bearer {TOKEN}\xa0")
 @given(AUTHORIZATION)
 def test_no_one_comes_in_without_the_token(client: FlaskClient, authorization: str) -> None:
     status = ask(client, HTTP_AUTHORIZATION=authorization).status_code
