@@ -46,8 +46,8 @@ pins: .venv/dev .venv-tools/made ## renew the pinned requirements
 	cd tests/tools && rm package-lock.json && ../../.venv-tools/bin/npm install --package-lock-only \
 		--omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund
 
-# The files named in .venv say what was installed there, and when. The requirements name all that
-# there is to install: left to resolve them anew, pip takes what has come out since for a pin amiss.
+# The files named in .venv say what was installed there, and when. The requirements name every
+# package, so pip resolves nothing: it would take a newer release for a broken pin.
 .venv/made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=/path/to/python ...")'
 	$(PYTHON) -m venv .venv

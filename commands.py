@@ -202,7 +202,7 @@ def list_(status: str | None, limit: int, as_json: bool) -> None:
 def simulate(job_id: str, seconds: float, restart: bool, repeat: bool, **ends: int | None) -> None:
     """Write to the database what the appliance would while it executes the job ID.
 
-    The job takes --seconds in all. Ctrl-C cancels it.
+    It takes --seconds from where the job is to 100 percent. Ctrl-C cancels it.
     """
     with closing(store.JobStore(path := _database())) as reader:
         row = reader.get(job_id) if is_uuid(job_id) else None

@@ -24,7 +24,7 @@ def job_id(digit: int) -> str:
 
 
 def jobs(now: datetime) -> list[dict[str, Any]]:
-    """Return the demo's jobs at `now`, an aware time; "-201.25Z" in demo.json is 201 s before."""
+    """Return the demo's jobs at `now`, an aware time: demo.json has seconds before or after it."""
     found: list[dict[str, Any]] = json.loads(Path(__file__).with_name("demo.json").read_text())
     for job in found:
         for name, value in job.items():

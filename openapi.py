@@ -17,7 +17,7 @@ import store
 from schemas import JobSchema, ProblemSchema
 
 CONTRACT = Path(__file__).with_name("openapi.yaml")
-MOMENT = datetime(2026, 5, 16, 12, tzinfo=UTC)  # the now of the examples, which so stay the same
+MOMENT = datetime(2026, 5, 16, 12, tzinfo=UTC)  # fixed: so the examples stay the same
 
 
 def update(make_app: Any) -> None:

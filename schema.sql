@@ -3,15 +3,15 @@
 --     sqlite3 jobs.db < schema.sql
 --
 -- makes the database (SQLite 3.37 or later). Then write rows from any language. The service only
--- reads, and a commit counts with its next request.
+-- reads, and sees a commit at its next request.
 --
 -- To replace all jobs, restore the new database into the live one, at any time. Mind the name: a
--- file that is missing empties the database. Both have the same PRAGMA page_size.
+-- file that is missing empties the database. Both files must have the same PRAGMA page_size.
 --
 --     sqlite3 jobs.db '.restore new.db'
 --
--- A file renamed into place counts with the next request, too. But do it only while no jobs.db-wal
--- lies beside the old file, or while that is empty: SQLite would read it into the new file and spoil
+-- The next request sees a file renamed into place, too. But do it only while no jobs.db-wal lies
+-- beside the old file, or while that is empty: SQLite would read it into the new file and spoil
 -- it. Never copy over a live database (cp, truncate): its readers crash.
 --
 -- Times are RFC 3339 date-times with an offset, as text: 2026-05-16T08:00:00.123456789+02:00. They
@@ -33,11 +33,11 @@ CREATE TABLE bulk_action_jobs (
         CONSTRAINT "scheduled_at is an RFC 3339 date-time" CHECK (
             scheduled_at GLOB '????-??-??[Tt]??:??:??*[Zz0-9]'
         ),
-    executed_at TEXT -- when it started; NULL until then
+    executed_at TEXT -- when its execution started; NULL until then
         CONSTRAINT "executed_at is an RFC 3339 date-time or NULL" CHECK (
             executed_at GLOB '????-??-??[Tt]??:??:??*[Zz0-9]'
         ),
-    completed_at TEXT -- when it ended, whatever the outcome; NULL until then
+    completed_at TEXT -- when its execution ended, whatever the outcome; NULL until then
         CONSTRAINT "completed_at is an RFC 3339 date-time or NULL" CHECK (
             completed_at GLOB '????-??-??[Tt]??:??:??*[Zz0-9]'
         ),

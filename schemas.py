@@ -50,7 +50,7 @@ def has_ended(job: Mapping[str, object]) -> bool:
 
 
 class _Exact(fields.Field[Any]):
-    """A field that keeps a value as it is if `accepts` is True. apispec reads the other base."""
+    """A field that keeps a value as it is if `accepts` is True. apispec reads its other base."""
 
     accepts: Callable[[object], bool]
     error: str
@@ -89,8 +89,8 @@ class JobSchema(Schema):
     action_duration = Integer(required=True)
     action_reason = Text(required=True)
     scheduled_at = DateTime(required=True)
-    executed_at = DateTime()  # left out until the job has started
-    completed_at = DateTime()  # left out until the job has ended
+    executed_at = DateTime()  # left out until its execution has started
+    completed_at = DateTime()  # left out until its execution has ended
     max_limit = Integer(required=True)
     preview_count = Integer(required=True)
     affected_count = Integer(required=True)

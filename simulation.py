@@ -14,7 +14,7 @@ def states(
 ) -> Iterator[dict[str, Any]]:
     """Yield each state of a job's execution when it is due, percent by percent.
 
-    `seconds` is the duration of a whole run. `end` is the percent to end at and the final status.
+    `seconds` is the time left to 100 percent. `end` is the percent to end at and the final status.
     Data on the file descriptor `stop` cancels the job. A running job goes on from its percent.
     """
     clients = max(0, min(job["preview_count"], job["max_limit"]))

@@ -25,7 +25,7 @@ from app import create_app
 from schemas import JobSchema
 
 JOB_ID = "0e4f0a6c-6d1f-4b7a-9a54-1c5b8a6d2f30"
-JOB = demo.jobs(datetime(2026, 5, 16, 12, tzinfo=UTC))[0] | {  # completed, in forms that are rarer
+JOB = demo.jobs(datetime(2026, 5, 16, 12, tzinfo=UTC))[0] | {  # completed; rare but valid values
     "job_id": JOB_ID,
     "criteria_json": '{"relay": "10.20.0.1"}',
     "action_reason": "Überflutung am Relay",
@@ -36,8 +36,8 @@ OPTIONAL = {name for name, field in JobSchema().fields.items() if not field.requ
 TOKEN = "a-token-of-the-tests"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
-# With the packages of requirements-dev.txt there is more to test, and each answer is checked; with
-# a shell's tools, what the README says. Where CI is set, what is missing is a failure.
+# tests/contract and the check of each answer need requirements-dev.txt, tests/shell these programs.
+# Where CI is set, what is missing is a failure.
 DEV = find_spec("jsonschema_rs") is not None
 CLIENT = import_module("checking").CheckedClient if DEV else FlaskClient
 NEEDS = {
@@ -85,7 +85,7 @@ def database(tmp_path: Path, new_database: bytes) -> Path:
 
 @pytest.fixture
 def plant(database: Path) -> Plant:
-    """Write JOB with other members; `lawful=False` past the CHECKs, `path` into another file."""
+    """Write JOB with other members; `lawful=False` skips the CHECKs, `path` is another file."""
 
     def plant(*, lawful: bool = True, path: Path = database, **members: Any) -> None:
         row = JOB | members

@@ -57,7 +57,7 @@ class Visit(NamedTuple):
     statuses: list[object]  # of the jobs and problems shown
     widths: list[int]  # of the whole page, on a phone
     rows: list[str]
-    faults: dict[tuple[str, ...], str]  # the impact of each rule of axe's that an element breaks
+    faults: dict[tuple[str, ...], str]  # axe's rule and the element that breaks it: the impact
 
 
 @pytest.fixture(scope="module")

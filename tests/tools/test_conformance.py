@@ -12,7 +12,7 @@ from toolbox import CONTRACT, run
 import demo
 import store
 
-EXAMPLES = os.environ.get("EXAMPLES", "20")  # of requests of each operation, twice
+EXAMPLES = os.environ.get("EXAMPLES", "20")  # requests of each operation, in each of two runs
 ASKED = re.compile(r" (/api/\S+) ([0-9]{3}) [0-9]+$", re.MULTILINE)
 
 

@@ -58,7 +58,7 @@ def test_prisms_mock_challenges_a_request_without_a_token(mock: Server) -> None:
 
 
 def test_prism_between_a_client_and_the_service_finds_no_violation(service: Server) -> None:
-    """But not of a 405, which Prism answers itself, or a HEAD, whose body it wants to parse."""
+    """Left out: a 405, which Prism answers itself, and HEAD, whose empty body it tries to parse."""
     with started("prism", "proxy", CONTRACT, f"http://127.0.0.1:{service.port}") as proxy:
         for code, request in [
             *((200, {"job_id": demo.job_id(digit)}) for digit in range(1, 7)),
@@ -72,7 +72,7 @@ def test_prism_between_a_client_and_the_service_finds_no_violation(service: Serv
             status, _, headers = ask(proxy, **request)
             assert (status, "X-Request-Id" in headers) == (code, True)  # the service answered
             found = json.loads(headers["sl-violations"] or "[]")
-            expected = [["request"]] if "" in request.values() else []  # no token, no contract
+            expected = [["request"]] if "" in request.values() else []  # the token is missing
             assert [violation["location"] for violation in found] == expected
 
 
