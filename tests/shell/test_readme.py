@@ -60,7 +60,7 @@ def test_the_commands_do_what_the_readme_shows(copy: Path, tmp_path: Path) -> No
 
 def test_the_sqlite3_shell_makes_the_same_table(tmp_path: Path, database: Path) -> None:
     other = tmp_path / "other.db"
-    subprocess.run(f"sqlite3 {other} < {ROOT}/schema.sql", shell=True, check=True)
+    subprocess.run(f"sqlite3 '{other}' < schema.sql", shell=True, check=True, cwd=ROOT)
     ask = ["PRAGMA journal_mode", ".dump"]
     made, expected = (subprocess.check_output(["sqlite3", db, *ask]) for db in (other, database))
     assert made == expected

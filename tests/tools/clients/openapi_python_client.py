@@ -10,8 +10,9 @@ from made.types import UNSET
 
 base, how = sys.argv[1:]
 for token, job_id, etag in json.load(sys.stdin):
-    client = AuthenticatedClient(base, token) if token else Client(base)
-    client = client.with_headers({"If-None-Match": etag} if etag else {})
+    headers = {"If-None-Match": etag} if etag else {}
+    known = AuthenticatedClient(base, token, headers=headers)
+    client = known if token else Client(base, headers=headers)
     try:
         if how == "text":
             response = client.get_httpx_client().request(**get_bulk_action_job._get_kwargs(job_id))
