@@ -178,12 +178,12 @@ def stage(database: Path, tokens_file: Path) -> Iterator[Stage]:
 
 @pytest.fixture
 def ticks(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Return what goes on until the time of a torture is over, and for six rounds at least."""
+    """Return what goes on until the time of a torture is over, and for eleven rounds at least."""
 
     def ticks() -> Iterator[None]:
         end = time.monotonic() + request.config.getoption("--seconds")
         rounds = count()
-        while next(rounds) < 6 or time.monotonic() < end:
+        while next(rounds) < 11 or time.monotonic() < end:
             yield
 
     return ticks()

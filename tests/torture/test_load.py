@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from conftest import TOKEN, Plant, url
-from serving import RECOMMENDED, serving, talk
+from serving import RECOMMENDED, serving, talk, wait_until
 from stage import Stage
 
 REQUEST = (
@@ -50,7 +50,7 @@ def test_it_ends_within_five_seconds_and_cuts_no_answer_short(
         slow.sendall(REQUEST[:20])  # is not waited for
         for thread in threads:
             thread.start()
-        time.sleep(1)
+        wait_until(lambda: len(answers) > 100)
         ending.set()
         start = time.monotonic()
         server.process.terminate()
@@ -58,5 +58,4 @@ def test_it_ends_within_five_seconds_and_cuts_no_answer_short(
         assert time.monotonic() - start < 5
         for thread in threads:
             thread.join()
-    assert answers
     assert all(a.startswith(b"HTTP/1.1 200 OK") and a.endswith(b"}\n") for a in answers)
