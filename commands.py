@@ -1,79 +1,90 @@
-"""The commands: `flask jobs` and `flask tokens`.
+"""The commands `flask jobs` and `flask tokens`: the one module that prints.
 
-No service need run. `jobs` works on FLASK_DATABASE or the demo, `tokens` on FLASK_TOKENS_FILE.
+No service need run. They work on the database of FLASK_DATABASE; what only reads, on the demo, too.
 """
 
+import hashlib
 import json
-import os
-import signal
+import re
+import secrets
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from select import select
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import click
 from flask import current_app
-from flask.cli import AppGroup
-from marshmallow import EXCLUDE, RAISE
+from flask.cli import AppGroup, FlaskGroup
+from marshmallow import ValidationError
 
+import captured
 import demo
-import simulation
-import store
-from auth import NEVER, TokenFile, TokensError
-from schemas import JobSchema, has_ended, is_uuid
+from captured import CapturedError
+from schemas import Job, JobSchema
+from store import JobStore, StoreError
+from web.settings import SettingError
 
-_MOST_COMPLAINTS = 20
-_PAUSE = 3  # seconds between two runs of --repeat: over Retry-After, so that a poll sees the end
+_MOST_LINES = 20  # of complaints about the jobs of a file
 _LISTED = ("job_id", "status", "progress_percent", "action_type", "created_by", "updated_at")
-_64_BITS = range(-(2**63), 2**63)
-_KNOWN = {
-    "status": ("scheduled", "running", "completed", "failed", "cancelled"),
-    "action_type": ("block", "deny", "throttle", "monitor", "allow", "cleanup"),
-    "progress_percent": range(101),
-} | dict.fromkeys(("preview_count", "affected_count"), range(2**63))
 
-jobs = AppGroup("jobs", help="Make, fill and list a database of jobs; let a job run.")
+jobs = AppGroup("jobs", help="Make, fill and list a database of jobs.")
 tokens = AppGroup("tokens", help="Make, list and revoke the tokens of clients.")
+
+
+def flask_command() -> str | None:
+    """Return the name of the `flask` command that makes the application, or None for a server."""
+    context = click.get_current_context(silent=True)
+    if context is None or not isinstance(context.find_root().command, FlaskGroup):
+        return None
+    return context.command.name or ""
+
+
+def flask_run_address() -> str | None:
+    """Return the URL at which `flask run` will serve this application, or None if not known."""
+    if flask_command() != "run":
+        return None
+    context = click.get_current_context()
+    options, served = context.params, context.obj.app_import_path or "app.py"
+    if not options["port"] or Path(served.partition(":")[0]).stem != "app":  # it serves a host
+        return None
+    host = options["host"].replace("0.0.0.0", "127.0.0.1")  # noqa: S104 (it is the user's)
+    scheme, host = "https" if options["cert"] else "http", f"[{host}]" if ":" in host else host
+    return f"{scheme}://{host}:{options['port']}"
 
 
 @contextmanager
 def one_line() -> Iterator[None]:
-    """Turn an error of a file or token into one line and exit status 1."""
+    """Under a command, turn the fault of a setting or a file into one line and exit status 1."""
     try:
         yield
-    except BrokenPipeError:  # `| head` has seen enough: click exits silently
-        raise
-    except (store.StoreError, TokensError, OSError) as error:
-        raise click.ClickException(f"{error}.") from error
+    except (StoreError, SettingError, CapturedError, OSError) as error:
+        is_server = click.get_current_context(silent=True) is None
+        if is_server or isinstance(error, BrokenPipeError):  # as by `| head`: click is silent
+            raise
+        raise click.ClickException(_printable(f"{error}.")) from error
 
 
-def _path(setting: str) -> Path:
-    if (value := current_app.config.get(setting)) is None:
-        raise click.ClickException(f"set FLASK_{setting} to the path of the file.")
-    return Path(value)
-
-
-def _database() -> Path:
-    """Return the path of the database that is set, or of the demo's, made if it is missing."""
-    path: Path = current_app.extensions["bulk_action_jobs"].path
+def _store(*, writes: bool = False) -> JobStore:
+    """Return the store of FLASK_DATABASE, or, if a command only reads, of the demo."""
+    store: JobStore = current_app.extensions["bulk_action_jobs"]
     if current_app.config.get("DATABASE") is None:
-        demo.make(path)
-    elif not path.is_file():
-        raise click.ClickException(f"there is no database {path}: make it with flask jobs init.")
-    return path
+        if writes:
+            remedy = f"set it to the path of your database (the demo takes the token {demo.TOKEN})"
+            raise SettingError(f"FLASK_DATABASE is not set: {remedy}")
+        demo.make(store.path)
+    return store
 
 
 def _printable(value: object) -> str:
     """Return text without control characters, in the terminal's encoding."""
     text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value))
-    encoding = getattr(sys.stdout, "encoding", "utf-8")  # None if closed
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     return text.encode(encoding, "replace").decode(encoding)
 
 
-def _table(*rows: tuple[object, ...]) -> None:
+def _print_table(*rows: tuple[object, ...]) -> None:
     """Print rows, the head first, in aligned columns."""
     texts = [[_printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
@@ -81,193 +92,119 @@ def _table(*rows: tuple[object, ...]) -> None:
         click.echo("  ".join(map(str.ljust, row, widths)).rstrip())
 
 
-def _bar(length: int, label: str) -> Any:
-    """Return a progress bar on standard error, hidden unless that is a terminal."""
-    hidden, steps = not (length and sys.stderr.isatty()), max(length // 200, 1)
-    return click.progressbar(None, length, label, hidden, file=sys.stderr, update_min_steps=steps)
+def _complain(lines: list[str]) -> None:
+    """Print the first lines on standard error, each cut to a readable length."""
+    for line in lines[:_MOST_LINES]:
+        click.echo(_printable(line[:500]), err=True)
 
 
 @jobs.command("init")
 @one_line()
 def init() -> None:
-    """Make the database at FLASK_DATABASE, and its folder; leave an existing file as it is."""
-    (path := _path("DATABASE")).parent.mkdir(parents=True, exist_ok=True)
-    store.create(path)
-    click.echo(f"Made {path}.")
-
-
-@jobs.command("reset")
-@one_line()
-def reset() -> None:
-    """Reset the demo's jobs, with current times. The service may be running."""
-    if current_app.config.get("DATABASE") is not None:
-        raise click.ClickException("FLASK_DATABASE is set: only the demo can be reset.")
-    store.put(_database(), demo.jobs(datetime.now(UTC)), clear=True)
-    click.echo("Reset the demo.")
+    """Make the database at FLASK_DATABASE, or add the tables that it lacks."""
+    store, path = _store(writes=True), current_app.config["DATABASE"]
+    done = "Added the missing tables to" if store.path.exists() else "Made"
+    if not store.init():
+        raise StoreError(f"{path} exists already, with every table: it is left as it is")
+    click.echo(_printable(f"{done} {path}."))
 
 
 @jobs.command("import")
 @click.argument("file", type=click.File("rb"))
-@click.option("--ignore-unknown", is_flag=True, help="Ignore unknown members.")
+@click.option("--ignore-unknown", is_flag=True, help="Leave out members that are not documented.")
 @one_line()
 def import_(file: BinaryIO, ignore_unknown: bool) -> None:
-    """Add the jobs of FILE (- is standard input) to the database; replace those with the same id.
+    """Add the jobs of FILE (- is standard input); replace those with the same id.
 
-    FILE holds a job, an array of jobs, or one of these per line. If a job breaks the contract,
-    nothing is imported.
+    FILE holds JSON: jobs one after another, or arrays of them. If one is bad, none is imported.
     """
-    size = os.fstat(file.fileno()).st_size if getattr(file, "name", "<stdin>") != "<stdin>" else 0
-    schema = JobSchema(unknown=EXCLUDE if ignore_unknown else RAISE)
-    with _bar(size, "Importing") as bar:
-        added, replaced = store.put(_database(), _checked(_records(file, bar), schema))
-    click.echo(f"{added} added, {replaced} replaced.")
-
-
-def _records(file: BinaryIO, bar: Any) -> Iterator[tuple[str, Any]]:
-    """Yield where each record is, and the record, or an Exception if it is not JSON."""
-    is_first = True
-    for number, line in enumerate(file, 1):
-        value = _parse(line) if line.strip() else []
-        if is_first and isinstance(value, Exception):  # perhaps one JSON document on several lines
-            value = _parse(line + file.read())
-        is_first = is_first and not line.strip()
-        bar.update(len(line))
-        records = enumerate(value, 1) if isinstance(value, list) else [(1, value)]
-        yield from ((f"line {number}, job {index}", record) for index, record in records)
-
-
-def _parse(text: bytes) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        return error
-
-
-def _checked(records: Iterator[tuple[str, Any]], schema: JobSchema) -> Iterator[dict[str, Any]]:
-    """Yield valid jobs and warn about unusual values; fail at the end if any job is bad."""
-    seen: set[str] = set()
-    bad = 0
-    for where, record in records:
-        is_json = not isinstance(record, Exception)
-        errors = schema.validate(record) if is_json else {"not JSON": [str(record)]}
-        job = record if isinstance(record, dict) else {}
-        name, job_id = f"{where}, {job.get('job_id')}", str(job.get("job_id")).lower()
-        if job_id in seen:
-            errors["job_id"] = ["Duplicate id."]
-        big = (n for n in store.COLUMNS if type(job.get(n)) is int and job[n] not in _64_BITS)
-        errors |= {n: ["Not a signed 64-bit integer."] for n in big}
-        if errors:
-            bad += 1
-            if bad <= _MOST_COMPLAINTS:
-                said = "; ".join(f"{n}: {texts[0]}" for n, texts in errors.items())
-                click.echo(_printable(f"{name}: {said}"), err=True)
-            continue
-        seen.add(job_id)
-        if odd := [f"{n} {job[n]}" for n, known in _KNOWN.items() if job[n] not in known]:
-            click.echo(_printable(f"{name}: unusual {', '.join(odd)}"), err=True)
-        yield {n: job[n] for n in store.COLUMNS if n in job}
-    if bad or not seen:
-        what = f"{bad} of {bad + len(seen)} jobs are bad" if bad else "there is no job in it"
+    store = _store(writes=True)
+    records = captured.records(file.read())
+    hidden = sys.stderr is None or not sys.stderr.isatty()
+    progress = click.progressbar(records, None, "Importing", hidden, show_pos=True, file=sys.stderr)
+    with progress as counted:
+        found, bad, notes = captured.review(counted, ignore_unknown=ignore_unknown)
+    _complain(bad)
+    if bad or not found:
+        what = (
+            f"{len(bad)} of {len(bad) + len(found)} jobs are bad"
+            if bad
+            else "there is no job in it"
+        )
         raise click.ClickException(f"{what}: nothing is imported.")
+    added, replaced = store.put(found)
+    _complain(notes)
+    if len(notes) > _MOST_LINES:
+        click.echo(f"{len(notes)} jobs are unusual.", err=True)
+    click.echo(f"{added} added, {replaced} replaced.")
 
 
 @jobs.command("list")
 @click.option("--status", help="Only jobs of this status.")
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(0), help="0 is all.")
+@click.option("--limit", default=20, type=click.IntRange(0, 2**63 - 1), help="0 is all; else 20.")
 @click.option("--json", "as_json", is_flag=True, help="One job per line, as import reads it.")
 @one_line()
 def list_(status: str | None, limit: int, as_json: bool) -> None:
     """List jobs, the last updated first."""
-    found = map(store.members, store.JobStore(_database()).newest(status, limit or -1))
-    if not as_json:
-        rows = [tuple(job.get(name, "") for name in _LISTED) for job in found]
-        _table(("ID", "STATUS", "PERCENT", "ACTION", "BY", "UPDATED"), *rows)
-        return
+    store = _store()
+    status = status and _printable(status)  # what is not UTF-8 is nothing that SQLite takes
+    found = store.newest(status, limit or -1)
+    if as_json:
+        _print_json(found)
+    else:
+        rows = [tuple(job.members.get(name, "") for name in _LISTED) for job in found]
+        _print_table(("ID", "STATUS", "PERCENT", "ACTION", "BY", "UPDATED"), *rows)
+    total = store.count(status)
+    if 0 < limit < total:
+        click.echo(f"{limit:,} of {total:,} shown: --limit 0 shows all.", err=True)
+
+
+def _print_json(found: Iterable[Job]) -> None:
+    """Print jobs as `import` reads them; complain about those that break the contract."""
+    schema = JobSchema()
     for job in found:
-        if bad := JobSchema().validate(job):
-            complaint = f"job {job.get('job_id')} is left out: it breaks the contract: {bad}"
-            click.echo(_printable(complaint), err=True)
-        else:
-            click.echo(json.dumps(job))
-
-
-@jobs.command("simulate")
-@click.argument("job_id", metavar="ID")
-@click.option("--seconds", default=30.0, show_default=True, type=click.FloatRange(0, 1e6))
-@click.option("--fail-at", "failed", type=click.IntRange(0, 99), metavar="PERCENT")
-@click.option("--cancel-at", "cancelled", type=click.IntRange(0, 99), metavar="PERCENT")
-@click.option("--restart", is_flag=True, help="Start again a job that has ended.")
-@click.option("--repeat", is_flag=True, help="Run it again and again until it is stopped.")
-@one_line()
-def simulate(job_id: str, seconds: float, restart: bool, repeat: bool, **ends: int | None) -> None:
-    """Write to the database what the appliance would while it executes the job ID.
-
-    It takes --seconds from where the job is to 100 percent. Ctrl-C cancels it.
-    """
-    with closing(store.JobStore(path := _database())) as reader:
-        row = reader.get(job_id) if is_uuid(job_id) else None
-    if row is None:
-        raise click.ClickException(f"there is no job {_printable(job_id)}: see flask jobs list.")
-    job = store.members(row)
-    if bad := JobSchema().validate(job):
-        raise click.ClickException(f"the job breaks the contract: {bad}.")
-    if has_ended(job) and not (restart or repeat):
-        raise click.ClickException(f"the job is {job['status']}: --restart runs it once more.")
-    ends["completed"] = 100
-    end = min((percent, status) for status, percent in ends.items() if percent is not None)
-    stop, told = os.pipe()  # an Event could deadlock: the handler runs inside its wait
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: os.write(told, b"."))
-    while True:
-        with _bar(100, "Simulating") as bar:
-            for state in simulation.states(job, seconds, end, stop):
-                if not store.update(path, state, job):
-                    raise click.ClickException("another process has changed the job: stopped.")
-                job = state
-                bar.update(job["progress_percent"] - bar.pos)
-        summary = "{status} at {progress_percent} percent, {affected_count} clients affected."
-        click.echo(summary.format(**job))
-        if not repeat or select([stop], [], [], _PAUSE)[0]:
-            return
+        try:
+            click.echo(json.dumps(schema.dump(job.members)))
+        except ValidationError as error:
+            name = job.members.get("job_id")
+            _complain([f"job {name} breaks the contract and is left out: {error.messages}"])
 
 
 @tokens.command("create")
 @click.argument("name")
-@click.option("--expires-in", type=click.IntRange(1, 36500), metavar="DAYS")
+@click.option("--expires-in", metavar="DAYS", type=click.IntRange(1, 36500), help="1 to 36500.")
 @one_line()
 def create(name: str, expires_in: int | None) -> None:
-    """Make a token for the client NAME, print it once, and add its digest to FLASK_TOKENS_FILE."""
+    """Make a token for the client NAME, and print it this once: its digest is stored."""
+    store = _store(writes=True)
+    if not re.fullmatch("[!-~]{1,64}", name):
+        raise click.ClickException("a name has 1 to 64 visible ASCII characters, and no space.")
     if sys.stdout is None:
         raise click.ClickException("there is no standard output to print the token to.")
-    expires = datetime.now(UTC) + timedelta(expires_in) if expires_in else None
-    text = f"{expires:%Y-%m-%dT%H:%M:%SZ}" if expires else ""
-    with TokenFile(_path("TOKENS_FILE")).adding(name, text) as token:
-        try:
-            click.echo(token)
-        except OSError as error:
-            raise click.ClickException(f"cannot print the token: {error.strerror}.") from error
+    moment = datetime.now(UTC) + timedelta(expires_in or 0)
+    expires_at = f"{moment:%Y-%m-%dT%H:%M:%SZ}" if expires_in else None
+    token = secrets.token_urlsafe(32)
+    with store.adding_token(name, hashlib.sha256(token.encode()).hexdigest(), expires_at):
+        click.echo(token)  # one that cannot be printed is not stored
 
 
 @tokens.command("list")
 @one_line()
 def list_tokens() -> None:
-    """List each client's token: name, expiry, state."""
-    found, complaints = TokenFile(_path("TOKENS_FILE")).read()
-    rows = []
-    for token in found.values():
-        expires = token.expires.isoformat().replace("+00:00", "Z")
-        state = "valid" if token.expires > datetime.now(UTC) else "expired"
-        rows.append((token.name, "never" if expires == NEVER else expires, state))
-    _table(("NAME", "EXPIRES", "STATE"), *rows)
-    for complaint in complaints:
-        click.echo(f"{complaint}; the line is ignored", err=True)
+    """List the clients' tokens: name, expiry, state."""
+    rows = [
+        (name, expires_at or "never", "valid" if is_valid else "expired")
+        for name, expires_at, is_valid in _store().tokens()
+    ]
+    _print_table(("NAME", "EXPIRES", "STATE"), *rows)
 
 
 @tokens.command("revoke")
 @click.argument("name")
 @one_line()
 def revoke(name: str) -> None:
-    """Remove the tokens of the client NAME from FLASK_TOKENS_FILE: they are refused at once."""
-    if not TokenFile(_path("TOKENS_FILE")).revoke(name):
-        raise click.ClickException(f"there is no token of the name {_printable(name)}.")
+    """Revoke the token of the client NAME: it is refused from the next request on."""
+    name = _printable(name)
+    if not _store(writes=True).revoke(name):
+        raise StoreError(f"there is no token named {name}")
     click.echo(f"Revoked {name}.")

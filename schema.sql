@@ -1,26 +1,33 @@
--- The jobs that the service serves: one row a job, one column a member of the JSON.
+-- The jobs that the service serves, and the tokens of its clients.
 --
 --     sqlite3 jobs.db < schema.sql
 --
--- makes the database (SQLite 3.37 or later). Then write rows from any language. The service only
--- reads, and sees a commit at its next request.
+-- makes the database (SQLite 3.37 or later), or adds to an older one the tables that it lacks. Then
+-- write rows from any language: the service only reads, and sees a commit at its next request.
 --
--- To replace all jobs, restore the new database into the live one, at any time. Mind the name: a
--- file that is missing empties the database. Both files must have the same PRAGMA page_size.
+-- To replace all jobs and keep the tokens, while the service runs:
+--
+--     sqlite3 jobs.db "ATTACH 'new.db' AS new; BEGIN IMMEDIATE; DELETE FROM bulk_action_jobs;
+--         INSERT INTO bulk_action_jobs SELECT * FROM new.bulk_action_jobs; COMMIT;"
+--
+-- To replace both, restore another database into the live one. Mind the name: a file that is missing
+-- empties the database. Both files must have the same PRAGMA page_size.
 --
 --     sqlite3 jobs.db '.restore new.db'
 --
--- The next request sees a file renamed into place, too. But do it only while no jobs.db-wal lies
--- beside the old file, or while that is empty: SQLite would read it into the new file and spoil
--- it. Never copy over a live database (cp, truncate): its readers crash.
---
--- Times are RFC 3339 date-times with an offset, as text: 2026-05-16T08:00:00.123456789+02:00. They
--- are served as stored. The CHECKs catch the common mistakes; the service checks the rest when it
--- reads, and a row that breaks the contract is a 500.
+-- To copy a live database, use `sqlite3 jobs.db '.backup copy.db'`: cp misses the commits that are
+-- still in jobs.db-wal. Never copy over a live database (cp, truncate): its readers crash. A file
+-- renamed into place counts with the next request, too, but only do so while no jobs.db-wal lies
+-- beside the old file, or while that is empty: SQLite would read it into the new file and spoil it.
 
 PRAGMA journal_mode = WAL; -- readers and the writer do not block each other
 
-CREATE TABLE bulk_action_jobs (
+BEGIN IMMEDIATE;
+
+-- Times are RFC 3339 date-times with an offset, as text: 2026-05-16T08:00:00.123456789+02:00. They
+-- are served as stored. The CHECKs catch the common mistakes; the service checks the rest when it
+-- reads, and a row that breaks the contract is a 500.
+CREATE TABLE IF NOT EXISTS bulk_action_jobs (
     job_id TEXT NOT NULL PRIMARY KEY -- a UUID, lower case; requests may use any case
         CONSTRAINT "job_id is a lower-case UUID" CHECK (
             job_id GLOB '????????-????-????-????-????????????' AND job_id NOT GLOB '*[^0-9a-f-]*'
@@ -56,3 +63,18 @@ CREATE TABLE bulk_action_jobs (
             updated_at GLOB '????-??-??[Tt]??:??:??*[Zz0-9]'
         )
 ) STRICT;
+
+CREATE TABLE IF NOT EXISTS tokens (
+    name TEXT NOT NULL PRIMARY KEY, -- the client's, for the log
+    sha256 TEXT NOT NULL UNIQUE -- of the token, which is not stored
+        CONSTRAINT "sha256 is 64 lower-case hexadecimal digits" CHECK (
+            length(sha256) = 64 AND sha256 NOT GLOB '*[^0-9a-f]*'
+        ),
+    expires_at TEXT -- in UTC: 2026-05-16T08:00:00Z; NULL is never
+        CONSTRAINT "expires_at is YYYY-MM-DDTHH:MM:SSZ or NULL" CHECK (
+            expires_at GLOB
+            '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]T[0-9][0-9]:[0-9][0-9]:[0-9][0-9]Z'
+        )
+) STRICT;
+
+COMMIT;

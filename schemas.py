@@ -1,11 +1,15 @@
-"""The documented types, checked on load and on dump. Their descriptions are in openapi.yaml."""
+"""What a job and a problem are: exact types, checked on load and on dump."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import date
 from typing import Any, cast
 
 from marshmallow import Schema, ValidationError, fields, missing, validate
+
+STATUSES = ("scheduled", "running", "completed", "failed", "cancelled")
+FINAL_STATUSES = ("completed", "failed", "cancelled")
+ACTION_TYPES = ("block", "deny", "throttle", "monitor", "allow", "cleanup")
 
 _UUID = re.compile("[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _DATE_TIME = re.compile(
@@ -44,87 +48,95 @@ def is_date_time(value: object) -> bool:
     return minutes % 1440 == 1439
 
 
-def has_ended(job: Mapping[str, object]) -> bool:
-    """Return True if a job has a `completed_at` or a final status."""
-    return "completed_at" in job or job["status"] in ("completed", "failed", "cancelled")
-
-
 class _Exact(fields.Field[Any]):
-    """A field that keeps a value as it is if `accepts` is True. apispec reads its other base."""
+    """A field that keeps a value as it is or refuses it. apispec reads its other base class."""
 
     accepts: Callable[[object], bool]
     error: str
-
-    def __init_subclass__(cls, *, accepts: Callable[[Any], bool], error: str) -> None:
-        cls.accepts, cls.error = staticmethod(accepts), error
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
         if not self.accepts(value):
             raise ValidationError(self.error)
         return value
 
+    def serialize(self, attr: str, obj: Any, accessor: Any = None, **_: Any) -> Any:
+        """Return the value in the mapping `obj`, or raise ValidationError where `load` would.
 
-class Text(_Exact, fields.String, accepts=is_text, error="Not a string that encodes as UTF-8."):
-    """A string: see `is_text`."""
-
-
-class Integer(_Exact, fields.Integer, accepts=lambda v: type(v) is int, error="Not an integer."):
-    """An integer: no text, no 1.0, no true."""
-
-
-class UUID(_Exact, fields.UUID, accepts=is_uuid, error="Not a UUID in its 8-4-4-4-12 form."):
-    """A UUID: see `is_uuid`."""
+        It names every member that breaks the contract. marshmallow's own dump checks nothing.
+        """
+        value = obj.get(attr, missing)
+        if self.accepts(value) or (value is missing and not self.required):
+            return value
+        raise ValidationError(cast("Schema", self.parent).validate(obj))
 
 
-class DateTime(_Exact, fields.DateTime, accepts=is_date_time, error="Not an RFC 3339 date-time."):
-    """A date-time: see `is_date_time`."""
+class _Text(_Exact, fields.String):
+    accepts = staticmethod(is_text)
+    error = "Not a string that encodes as UTF-8."
+
+
+class _Integer(_Exact, fields.Integer):
+    accepts = staticmethod(lambda value: type(value) is int)
+    error = "Not an integer."
+
+
+class _Uuid(_Exact, fields.UUID):
+    accepts = staticmethod(is_uuid)
+    error = "Not a UUID in its 8-4-4-4-12 form."
+
+
+class _DateTime(_Exact, fields.DateTime):
+    accepts = staticmethod(is_date_time)
+    error = "Not an RFC 3339 date-time."
 
 
 class JobSchema(Schema):
     """A bulk action job: the documented members in the documented order."""
 
-    job_id = UUID(required=True)
-    criteria_json = Text(required=True)
-    action_type = Text(required=True)
-    action_duration = Integer(required=True)
-    action_reason = Text(required=True)
-    scheduled_at = DateTime(required=True)
-    executed_at = DateTime()  # left out until its execution has started
-    completed_at = DateTime()  # left out until its execution has ended
-    max_limit = Integer(required=True)
-    preview_count = Integer(required=True)
-    affected_count = Integer(required=True)
-    status = Text(required=True)
-    progress_percent = Integer(required=True)
-    created_by = Text(required=True)
-    created_at = DateTime(required=True)
-    updated_at = DateTime(required=True)
+    job_id = _Uuid(required=True)
+    criteria_json = _Text(required=True)
+    action_type = _Text(required=True)
+    action_duration = _Integer(required=True)
+    action_reason = _Text(required=True)
+    scheduled_at = _DateTime(required=True)
+    executed_at = _DateTime()  # left out until its execution has started
+    completed_at = _DateTime()  # left out until its execution has ended
+    max_limit = _Integer(required=True)
+    preview_count = _Integer(required=True)
+    affected_count = _Integer(required=True)
+    status = _Text(required=True)
+    progress_percent = _Integer(required=True)
+    created_by = _Text(required=True)
+    created_at = _DateTime(required=True)
+    updated_at = _DateTime(required=True)
 
-    def dump(self, obj: Any, *, many: bool | None = None) -> Any:
-        """Return the members of the mapping `obj`, or of each of many, in the documented order.
 
-        Raises ValidationError where `load` would; marshmallow's own dump checks nothing.
-        """
-        if self.many if many is None else many:
-            return [self.dump(each, many=False) for each in obj]
-        members = {}
-        for name, field in cast("dict[str, _Exact]", self.fields).items():
-            value = obj.get(name, missing)
-            if field.accepts(value):
-                members[name] = value
-            elif value is not missing or field.required:
-                raise ValidationError(self.validate({n: obj[n] for n in self.fields if n in obj}))
-        return members
+MEMBERS = tuple(JobSchema().fields)
+
+
+class Job(tuple[Any, ...]):
+    """A job as it is stored: a value for each of MEMBERS, right or wrong; None is no value."""
+
+    @property
+    def members(self) -> dict[str, Any]:
+        """The job as a JSON object: the members that are not None."""
+        return {name: value for name, value in zip(MEMBERS, self, strict=True) if value is not None}
+
+    @property
+    def has_ended(self) -> bool:
+        """True if the job has a `completed_at` or a final status."""
+        status, completed_at = self[MEMBERS.index("status")], self[MEMBERS.index("completed_at")]
+        return completed_at is not None or status in FINAL_STATUSES
 
 
 class ProblemSchema(Schema):
     """A problem details object (RFC 9457, 3.1) with the members that the documentation adds."""
 
-    type = Text(metadata={"format": "uri-reference", "default": "about:blank"})
-    title = Text()
-    status = Integer(validate=validate.Range(100, 599), metadata={"format": "int32"})
-    detail = Text()
-    instance = Text(metadata={"format": "uri-reference"})
-    error = Text(metadata={"deprecated": True})
-    details = fields.Dict(keys=Text(), values=Text(), metadata={"deprecated": True})
-    requestId = Text()  # noqa: N815 (the documented name)
+    type = _Text(metadata={"format": "uri-reference", "default": "about:blank"})
+    title = _Text()
+    status = _Integer(validate=validate.Range(100, 599), metadata={"format": "int32"})
+    detail = _Text()
+    instance = _Text(metadata={"format": "uri-reference"})
+    error = _Text(metadata={"deprecated": True})
+    details = fields.Dict(keys=_Text(), values=_Text(), metadata={"deprecated": True})
+    requestId = _Text()  # noqa: N815 (the documented name)

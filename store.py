@@ -1,61 +1,105 @@
-"""The jobs in their SQLite file: the one module with SQL. It knows no HTTP."""
+"""The jobs and the tokens in their SQLite file: all their SQL, and no HTTP."""
 
 import os
 import sqlite3
-import tempfile
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Any
 
-from schemas import JobSchema
+from schemas import MEMBERS, Job
 
-COLUMNS = tuple(JobSchema().fields)
-Row = tuple[Any, ...]
-_NAMES = ", ".join(COLUMNS)
-_VALUES = ", ".join(f":{name}" for name in COLUMNS)
+_NAMES = ", ".join(MEMBERS)
 _GET = f"SELECT {_NAMES} FROM bulk_action_jobs WHERE job_id = ?"
-_NEWEST = f"""SELECT {_NAMES} FROM bulk_action_jobs WHERE :status IS NULL OR status = :status
-    ORDER BY julianday(replace(upper(updated_at), ':60', ':59')) DESC, job_id LIMIT :limit"""
-_REPLACED = "SELECT count(*) FROM staged JOIN bulk_action_jobs USING (job_id)"
-_PUT = f"INSERT OR REPLACE INTO bulk_action_jobs ({_NAMES}) SELECT * FROM staged"
-_SEEN = " AND ".join(f"{name} IS :seen_{name}" for name in COLUMNS)
-_UPDATE = f"UPDATE bulk_action_jobs SET ({_NAMES}) = ({_VALUES}) WHERE {_SEEN}"
+_OF_STATUS = "FROM bulk_action_jobs WHERE :status IS NULL OR status = :status"
+_NEWEST = f"""SELECT {_NAMES} {_OF_STATUS}
+    ORDER BY julianday(replace(upper(updated_at), ':60', ':59')) DESC, updated_at DESC, job_id
+    LIMIT :limit"""
+_COUNT = f"SELECT count(*) {_OF_STATUS}"
+_PUT = f"""INSERT INTO bulk_action_jobs ({_NAMES}) VALUES (lower(?){", ?" * (len(MEMBERS) - 1)})
+    ON CONFLICT (job_id) DO UPDATE SET ({_NAMES}) = (excluded.{", excluded.".join(MEMBERS)})"""
+_TABLES = "SELECT count(*) FROM sqlite_schema WHERE name IN ('bulk_action_jobs', 'tokens')"
+_IS_VALID = "(expires_at IS NULL OR expires_at > strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))"
+_TOKEN = f"SELECT name FROM tokens WHERE sha256 = ? AND {_IS_VALID}"
+_TOKENS = f"SELECT name, expires_at, {_IS_VALID} FROM tokens ORDER BY name"
+
+_VERBS = {"ro": "read", "rw": "write", "rwc": "make"}  # what one does with a file opened so
+_WRITABLE = "let this user write to it and its folder"
+_WAL = (
+    f"{_WRITABLE}: WAL mode needs that even to read. Or, while no program has it open, run PRAGMA"
+)
+_REMEDIES = {  # by words of what one does and what SQLite or the system says
+    "read: unable to open": f"{_WAL} journal_mode = DELETE",
+    "read: attempt to write": f"{_WAL} journal_mode = DELETE",
+    "unable to open": _WRITABLE,
+    "readonly": _WRITABLE,
+    "No such file": "flask jobs init makes it; without FLASK_DATABASE a start serves the demo",
+    "Not a directory": "name a file in a folder",
+    "File exists": "name a file in a folder",
+    "Is a directory": "name a file in it",
+    "Permission denied": "let this user read it and search its folders",
+    "no such table": "sqlite3 '{}' < schema.sql, or flask jobs init, adds it",
+    "column": "another version made it: add the columns that schema.sql has",
+    "a view": "its jobs are computed: write to its plans instead",
+    "ON CONFLICT": "make job_id its primary key, as schema.sql does",
+    "locked": "let the program that has locked it end its transaction",
+    "malformed": "move it away with its -wal, and put a whole copy in its place",
+    "not a database": "name a file that schema.sql made",
+    "disk": "make room on the disk, and see whether it is sound",
+}
 
 
 class StoreError(Exception):
-    """Raised when the file cannot be read or written. The message names file and cause."""
-
-
-def members(row: Row) -> dict[str, Any]:
-    """Return the members of a job by name. NULL is a member that is absent."""
-    return {name: value for name, value in zip(COLUMNS, row, strict=True) if value is not None}
+    """Raised when the file cannot be read or written. Its text is one line: cause and remedy."""
 
 
 class JobStore:
-    """Reads the jobs of the SQLite file at `path`. All threads share one connection."""
+    """The SQLite file at `path`. All threads share a connection for `get` and `token_name`.
+
+    Each method raises `StoreError` if the file is missing, foreign, damaged, or locked: for a
+    second to read, for ten to write.
+    """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        if sqlite3.sqlite_version_info < (3, 37):  # the first with STRICT tables
+            found = sqlite3.sqlite_version
+            raise StoreError(f"SQLite 3.37 or later is needed: this Python has {found}")
         self.path = Path(path).absolute()
-        self._path, self._wal = str(self.path), f"{self.path}-wal"
+        self._path, self._wal = str(self.path), ""
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._version: tuple[object, ...] = ()
 
-    def get(self, job_id: str) -> Row | None:
-        """Return a job's values as stored, in the order of COLUMNS, or None if no job has the id.
+    def get(self, job_id: str, *, look: bool = True) -> Job | None:
+        """Return the job of a UUID, in any letter case, or None if no job has it.
 
-        `job_id` is a UUID of any letter case. Raises `StoreError` when the file is missing,
-        foreign, damaged, or locked for a second.
+        With `look`, it first sees whether another file has taken the place of the last one.
         """
+        row = self._read(_GET, job_id.lower(), look=look)
+        return Job(row) if row else None
+
+    def token_name(self, sha256: str) -> str | None:
+        """Return whose token has this digest, or None if it is unknown, revoked or expired."""
+        row = self._read(_TOKEN, sha256)
+        return str(row[0]) if row else None
+
+    def check(self) -> bool:
+        """Return whether there is a token. Raise `StoreError` if the file cannot be served."""
+        self.get("")
+        self.token_name("")
+        return self._read("SELECT name FROM tokens") is not None
+
+    def _read(self, sql: str, *values: str, look: bool = True) -> tuple[Any, ...] | None:
+        """Return the first row as of the last commit, or None."""
         with self._lock:
             try:
-                row: Row | None = self._current().execute(_GET, (job_id.lower(),)).fetchone()
+                connection = (not look and self._connection) or self._current()
+                row: tuple[Any, ...] | None = connection.execute(sql, values).fetchone()
             except (sqlite3.Error, OSError) as error:
                 self.close()
-                reason = getattr(error, "strerror", error)
-                raise StoreError(f"cannot read {self.path}: {reason}") from error
+                raise self._error("read", error) from error
         return row
 
     def _current(self) -> sqlite3.Connection:
@@ -65,15 +109,11 @@ class JobStore:
         if self._connection and self._version == (file, _inode(self._wal)):
             return self._connection
         self.close()  # first: two files open under one name would share one -shm file
-        self._connection = _connect(self.path, "ro")
+        self._wal = f"{os.path.realpath(self._path)}-wal"  # SQLite resolves links, too
+        self._connection = self._connect("ro")
         self._connection.execute("SELECT 1 FROM sqlite_schema").fetchone()  # makes the -wal
         self._version = file, _inode(self._wal)
         return self._connection
-
-    def newest(self, status: str | None, limit: int) -> Iterator[Row]:
-        """Yield up to `limit` rows (-1: all) of a status (None: any), last updated first."""
-        with _opened(self.path, "ro") as connection:
-            yield from connection.execute(_NEWEST, {"status": status, "limit": limit})
 
     def close(self) -> None:
         """Close the connection; the next read opens a new one."""
@@ -81,66 +121,102 @@ class JobStore:
             self._connection.close()
             self._connection = None
 
+    def newest(self, status: str | None, limit: int) -> Iterator[Job]:
+        """Yield up to `limit` jobs (-1: all) of a status (None: any), last updated first."""
+        with self._opened("ro") as connection:
+            yield from map(Job, connection.execute(_NEWEST, {"status": status, "limit": limit}))
 
-def create(path: Path, jobs: Iterable[Mapping[str, Any]] = ()) -> None:
-    """Make a database of `jobs` at `path` from schema.sql, atomically.
+    def count(self, status: str | None) -> int:
+        """Return how many jobs have a status (None: any)."""
+        with self._opened("ro") as connection:
+            return int(connection.execute(_COUNT, {"status": status}).fetchone()[0])
 
-    Raises OSError or `StoreError` if that fails, or if a file of that name is there already.
-    """
-    for there in (path, Path(f"{path}-wal"), Path(f"{path}-journal")):
-        if there.exists() and (there == path or there.stat().st_size):
-            raise StoreError(f"{there} exists already: it is left as it is")
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
-        with _opened(new := Path(folder, path.name), "rwc") as connection:
-            connection.executescript(Path(__file__).with_name("schema.sql").read_text("utf-8"))
-        put(new, jobs)
-        new.replace(path)
+    def tokens(self) -> list[tuple[str, str | None, bool]]:
+        """Return the name, the end (UTC; None: never) and the validity of each token."""
+        with self._opened("ro") as connection:
+            return [(name, end, bool(valid)) for name, end, valid in connection.execute(_TOKENS)]
+
+    def init(self) -> bool:
+        """Make the file and its folder, or add the tables that it lacks; return True if any was."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._error("make", error) from error
+        with self._opened("rwc") as connection:
+            (tables,) = connection.execute(_TABLES).fetchone()
+            if tables < 2:
+                connection.executescript(Path(__file__).with_name("schema.sql").read_text("utf-8"))
+        return bool(tables < 2)
+
+    def put(self, jobs: Sequence[Job]) -> tuple[int, int]:
+        """Write jobs with different ids, all or none; return how many were added and replaced."""
+        with self._opened("rw") as connection:
+            (before,) = connection.execute(_COUNT, {"status": None}).fetchone()
+            connection.executemany(_PUT, jobs)
+            (after,) = connection.execute(_COUNT, {"status": None}).fetchone()
+        return after - before, len(jobs) - (after - before)
+
+    @contextmanager
+    def adding_token(self, name: str, sha256: str, expires_at: str | None) -> Iterator[None]:
+        """Add a token if the block succeeds: its digest as 64 lower-case hexadecimal digits.
+
+        `expires_at` is UTC, as 2026-05-16T08:00:00Z, or None for never.
+        """
+        with self._opened("rw") as connection:
+            if connection.execute("SELECT 1 FROM tokens WHERE name = ?", (name,)).fetchone():
+                raise StoreError(f"{name} has a token already: revoke it first")
+            connection.execute("INSERT INTO tokens VALUES (?, ?, ?)", (name, sha256, expires_at))
+            yield
+
+    def revoke(self, name: str) -> bool:
+        """Remove the token of `name`; return whether there was one."""
+        with self._opened("rw") as connection:
+            return connection.execute("DELETE FROM tokens WHERE name = ?", (name,)).rowcount == 1
+
+    @contextmanager
+    def _opened(self, mode: str) -> Iterator[sqlite3.Connection]:
+        """Yield a connection of its own; to write, in a transaction that ends with the block."""
+        try:
+            with closing(self._connect(mode)) as connection:
+                if mode == "rw":
+                    connection.execute("BEGIN IMMEDIATE")
+                yield connection
+                connection.commit()
+        except sqlite3.Error as error:
+            raise self._error(_VERBS[mode], error) from error
+
+    def _connect(self, mode: str) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            f"{self.path.as_uri()}?mode={mode}",
+            timeout=1 if mode == "ro" else 10,  # seconds to wait for a lock
+            isolation_level=None,
+            check_same_thread=False,
+            uri=True,
+        )
+        # A text that is not UTF-8 is the fault of its job alone: the schema refuses it.
+        connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
+        return connection
+
+    def _error(self, verb: str, error: Exception) -> StoreError:
+        """Return what is wrong and what to do, in one line."""
+        reason = getattr(error, "strerror", None) or str(error)
+        if verb != "make" or os.access(self.path, os.F_OK):
+            reason = _fault(self.path) or reason
+        said = f"{verb}: {reason}"
+        remedies = [f": {remedy}" for words, remedy in _REMEDIES.items() if words in said]
+        remedy = "".join(remedies[:1]).format(self.path)
+        return StoreError(f"cannot {verb} {self.path}: {reason}{remedy}")
 
 
-def put(path: Path, jobs: Iterable[Mapping[str, Any]], *, clear: bool = False) -> tuple[int, int]:
-    """Write jobs in one transaction; return how many were added and how many replaced.
-
-    No id may repeat. `clear` first deletes all jobs. `jobs` is read before locking. Raises
-    `StoreError` when the file is missing, foreign, full, locked for ten seconds, or refuses a job.
-    """
-    with _opened(path, "rw") as connection:
-        connection.execute(f"CREATE TEMP TABLE staged ({_NAMES})")
-        connection.execute("BEGIN")
-        connection.executemany(f"INSERT INTO staged VALUES ({_VALUES})", map(_values, jobs))
-        connection.execute("COMMIT")
-        connection.execute("BEGIN IMMEDIATE")
-        if clear:
-            connection.execute("DELETE FROM bulk_action_jobs")
-        (replaced,) = connection.execute(_REPLACED).fetchone()
-        written = connection.execute(_PUT).rowcount
-        connection.execute("COMMIT")
-    return written - replaced, replaced
-
-
-def update(path: Path, job: Mapping[str, Any], seen: Mapping[str, Any]) -> bool:
-    """Write a job if its row still is `seen`; return whether it was. Raises as `put`."""
-    before = {f"seen_{name}": value for name, value in _values(seen).items()}
-    with _opened(path, "rw") as connection:
-        return connection.execute(_UPDATE, _values(job) | before).rowcount == 1
-
-
-def _values(job: Mapping[str, Any]) -> dict[str, Any]:
-    return {**dict.fromkeys(COLUMNS), **job, "job_id": job["job_id"].lower()}
-
-
-@contextmanager
-def _opened(path: Path, mode: str) -> Iterator[sqlite3.Connection]:
+def _fault(path: Path) -> str | None:
+    """Return why the system refuses to open `path`, or None: SQLite says only that it cannot."""
     try:
-        with closing(_connect(path, mode)) as connection:
-            yield connection
-    except sqlite3.Error as error:
-        raise StoreError(f"cannot {'read' if mode == 'ro' else 'write'} {path}: {error}") from error
-
-
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    uri = f"{path.absolute().as_uri()}?mode={mode}"
-    s = 1 if mode == "ro" else 10  # seconds to wait for a lock
-    return sqlite3.connect(uri, timeout=s, isolation_level=None, check_same_thread=False, uri=True)
+        status = os.stat(path)  # to open and close it would release the locks of SQLite
+    except OSError as error:
+        return error.strerror
+    if S_ISDIR(status.st_mode):
+        return "Is a directory"
+    return None if os.access(path, os.R_OK) else "Permission denied"
 
 
 def _inode(path: str) -> int | None:

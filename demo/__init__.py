@@ -1,0 +1,53 @@
+"""The demo: jobs that live by the clock, and a public token. demo.sql says how."""
+
+import sqlite3
+import tempfile
+import zlib
+from contextlib import closing
+from pathlib import Path
+
+from store import StoreError
+
+TOKEN = "demo-token"  # noqa: S105 (public: it opens no other jobs)
+
+
+def job_id(digit: int) -> str:
+    """Return the id of a demo job: 1 to 8, or 9 for the broken one."""
+    return "xxxxxxxx-xxxx-4xxx-8xxx-xxxxxxxxxxxx".replace("x", str(digit))
+
+
+def hint(address: str | None) -> str:
+    """Return what to tell whoever starts the demo, by its URL, or None if that is not known."""
+    job = f"{address or 'URL'}/api/actions/bulk/jobs/{job_id(7)}"
+    command = f'curl -H "Authorization: Bearer {TOKEN}" {job}'
+    return f"FLASK_DATABASE is not set: serving the demo. Try: {command}"
+
+
+def make(path: Path) -> None:
+    """Make the demo's file unless it is current, or raise `StoreError`. Many may do so at once."""
+    script = Path(__file__).with_name("demo.sql").read_text("utf-8")
+    version = zlib.crc32(script.encode()) & 0x7FFFFFFF  # user_version is signed
+    if _version(path) == version:
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
+            new = Path(folder, path.name)
+            with closing(sqlite3.connect(new)) as connection:
+                connection.executescript(f"{script} PRAGMA user_version = {version}")
+            for suffix in ("-journal", "-wal", "-shm"):  # of the old file: they would spoil the new
+                Path(f"{path}{suffix}").unlink(missing_ok=True)
+            new.replace(path)
+    except (OSError, sqlite3.Error) as error:
+        if _version(path) != version:  # else another process was quicker, as Windows tells
+            reason = getattr(error, "strerror", None) or error
+            remedy = "its folder needs room and write permission; or set FLASK_DATABASE"
+            raise StoreError(f"cannot make the demo {path}: {reason}: {remedy}") from error
+
+
+def _version(path: Path) -> int | None:
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as demo:
+            return int(demo.execute("PRAGMA user_version").fetchone()[0])
+    except sqlite3.Error:  # it is missing, or no database
+        return None
