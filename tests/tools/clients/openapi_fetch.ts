@@ -6,8 +6,7 @@ import type { components, operations, paths } from "./made.ts";
 type Job = components["schemas"]["Job"];
 type Problem = components["schemas"]["Problem"];
 type Path = operations["getBulkActionJob"]["parameters"]["path"];
-const [baseUrl, how] = process.argv.slice(2);
-const client = createClient<paths>({ baseUrl });
+const client = createClient<paths>({ baseUrl: process.argv.at(-1) });
 
 async function ask(token: string, path: Path, etag: string) {
   const { data, error, response } = await client.GET("/api/actions/bulk/jobs/{id}", {
@@ -16,14 +15,14 @@ async function ask(token: string, path: Path, etag: string) {
       ...(etag && { "If-None-Match": etag }),
     },
     params: { path },
-    parseAs: how === "text" ? "text" : "json",
+    parseAs: process.argv.includes("--text") ? "text" : "json",
   });
-  if (typeof data === "string") return { status: response.status, body: data };
+  if (typeof data === "string") return `{"status": ${response.status}, "body": ${data.trim() || null}}`;
   const job: Job | undefined = data;
   const problem: Problem | undefined = error;
   const body = job ? { ...job, completed_at: String(job.completed_at) } : problem;
-  return { status: response.status, body };
+  return JSON.stringify({ status: response.status, body });
 }
 
 for (const [token, id, etag] of JSON.parse(readFileSync(0, "utf8")))
-  console.log(JSON.stringify(await ask(token, { id }, etag)));
+  console.log(await ask(token, { id }, etag));
