@@ -1,11 +1,18 @@
 """What can happen to the file, done for real."""
 
 import os
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
+
+from samples import run
+
+
+class Fault(NamedTuple):
+    """What to do to the file, and what the log then says, as a regular expression."""
+
+    do: Callable[[Path], object]
+    reason: str
 
 
 def make_folder(path: Path) -> None:
@@ -13,29 +20,22 @@ def make_folder(path: Path) -> None:
     path.mkdir()
 
 
-def run(sql: str) -> Callable[[Path], None]:
-    def change(path: Path) -> None:
-        with closing(sqlite3.connect(path)) as connection, connection:
-            connection.execute(sql)
-
-    return change
+def sql(text: str) -> Callable[[Path], None]:
+    return lambda path: run(path, text)
 
 
-class Fault(NamedTuple):
-    """What to do to the file, and what SQLite then says, as a regular expression."""
-
-    do: Callable[[Path], object]
-    reason: str
-
-
+ADDS = "sqlite3 .*jobs.db.* < schema.sql, or flask jobs init, adds it"
+OTHER = ": another version made it"
 FAULTS = {
-    "missing": Fault(Path.unlink, "No such file or directory"),
-    "a folder": Fault(make_folder, "disk I/O error"),
-    "empty": Fault(lambda path: os.truncate(path, 0), "no such table"),
-    "foreign": Fault(lambda path: path.write_bytes(b"no database " * 1000), "not a database"),
-    "truncated": Fault(lambda path: os.truncate(path, 5000), "malformed"),
-    "without its table": Fault(run("DROP TABLE bulk_action_jobs"), "no such table"),
-    "without a column": Fault(
-        run("ALTER TABLE bulk_action_jobs RENAME COLUMN executed_at TO x"), "no such column"
+    "missing": Fault(
+        Path.unlink, "flask jobs init makes it; without FLASK_DATABASE a start serves"
     ),
+    "a folder": Fault(make_folder, "name a file in it"),
+    "empty": Fault(lambda path: os.truncate(path, 0), f"no such table: .*: {ADDS}"),
+    "foreign": Fault(lambda path: path.write_bytes(b"no database " * 1000), "not a database: name"),
+    "truncated": Fault(lambda path: os.truncate(path, 5000), "malformed: .* put a whole copy"),
+    "no jobs": Fault(sql("DROP TABLE bulk_action_jobs"), f"table: bulk_action_jobs: {ADDS}"),
+    "no tokens": Fault(sql("DROP TABLE tokens"), f"no such table: tokens: {ADDS}"),
+    "no max_limit": Fault(sql("ALTER TABLE bulk_action_jobs DROP max_limit"), f"max_limit{OTHER}"),
+    "no expires_at": Fault(sql("ALTER TABLE tokens RENAME expires_at TO x"), f"expires_at{OTHER}"),
 }

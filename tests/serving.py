@@ -21,10 +21,11 @@ HELD = () if os.getuid() else ("setpriv", "--bounding-set=-dac_override,-dac_rea
 FLASK = (sys.executable, "-m", "flask")
 FLASK_RUN = (*FLASK, "run")
 RECOMMENDED = (sys.executable, "-m", *re.findall("^granian .*", README, re.MULTILINE)[0].split())
+GUNICORN = (sys.executable, "-m", "gunicorn", "app:create_app()")
 
 
 class Server(NamedTuple):
-    """A process that listens on `port`, both its outputs in a file: a pipe unread would fill."""
+    """A process, to listen on `port`, both its outputs in a file: a pipe unread would fill."""
 
     port: int
     process: subprocess.Popen[bytes]
@@ -37,11 +38,16 @@ class Server(NamedTuple):
 
 @contextmanager
 def serving(
-    *command: str, settings: Mapping[str, str | Path] = {}, port: int = 0, cwd: Path = ROOT
+    *command: str,
+    settings: Mapping[str, object] = {},
+    port: int = 0,
+    cwd: Path = ROOT,
+    fails: bool = False,
 ) -> Iterator[Server]:
-    """Yield a server that listens, then end it and all that it has started."""
+    """Yield a server that listens or, where it `fails`, has ended; then end all it has started."""
     port = port or free_port()
     variables = {**settings, "FLASK_RUN_PORT": port, "GRANIAN_PORT": port}
+    variables["GUNICORN_CMD_ARGS"] = f"--bind=127.0.0.1:{port} --no-control-socket"
     with (
         tempfile.TemporaryFile("w+") as log,
         subprocess.Popen(
@@ -55,8 +61,8 @@ def serving(
     ):
         server = Server(port, process, log)
         try:
-            wait_until(lambda: is_taken(port) or process.poll() is not None)
-            assert process.poll() is None, server.output()
+            wait_until(lambda: process.poll() is not None or (is_taken(port) and not fails))
+            assert (process.poll() is not None) == fails, server.output()
             yield server
         finally:
             with suppress(ProcessLookupError):

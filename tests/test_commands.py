@@ -1,13 +1,12 @@
+import codecs
+import hashlib
 import json
 import os
 import re
 import shlex
-import signal
 import sqlite3
-import stat
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing, redirect_stderr, redirect_stdout
 from datetime import UTC, datetime, timedelta
 from io import BytesIO, StringIO, TextIOWrapper
@@ -16,30 +15,48 @@ from typing import Any
 
 import pytest
 from click.testing import Result
-from conftest import JOB, JOB_ID, TOKEN, Get, Plant, line, url
-from faults import run
+from faults import Fault
 from flask import Flask
-from flask.testing import FlaskClient
+from samples import JOB, JOB_ID, OTHER_ID, Get, MakeApp, Patch, Plant, add_token, loosen, run
 
 import demo
-import store
 
 Invoke = Callable[..., Result]
-States = Callable[[], list[dict[str, Any]]]
-UNKNOWN = "00000000-0000-4000-8000-000000000000"
-BROKEN = "99999999-0000-4000-8000-000000000000"
-WAITING = {"status": "scheduled", "executed_at": None, "completed_at": None}
+Job = dict[str, Any]
+GONE = "\N{REPLACEMENT CHARACTER}"
 
 
 def invoker(app: Flask) -> Invoke:
-    """Return what runs a command line, with a text as its standard input."""
+    """Return what runs a command line, with a text or bytes as its standard input."""
     runner = app.test_cli_runner()
-    return lambda args, text="": runner.invoke(args=shlex.split(args), input=text)
+    return lambda args, given="": runner.invoke(args=shlex.split(args), input=given)
+
+
+def rows(path: Path, table: str = "bulk_action_jobs") -> list[Job]:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.row_factory = sqlite3.Row
+        return [dict(row) for row in connection.execute(f"SELECT * FROM {table} ORDER BY 1")]  # noqa: S608 (a constant)
+
+
+def lines(*jobs: object) -> str:
+    return "".join(json.dumps(job) + "\n" for job in jobs)
+
+
+def many(count: int, **members: object) -> list[Job]:
+    ids = [f"{number:08x}-0000-4000-8000-000000000000" for number in range(count)]
+    return [JOB | members | {"job_id": job_id} for job_id in ids]
 
 
 @pytest.fixture
 def invoke(app: Flask) -> Invoke:
     return invoker(app)
+
+
+def refused(result: Result) -> str:
+    """Return the one line that a command has refused with."""
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert re.fullmatch(r"Error: .*\.\n", result.stderr)
+    return result.stderr
 
 
 class Terminal(StringIO):
@@ -56,204 +73,135 @@ def at_terminal(app: Flask, args: str, stdout: Any) -> tuple[object, str]:
         return ended.value.code, shown.getvalue()
 
 
-def refused(result: Result) -> str:
-    """Return the one line that a command has refused with."""
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert re.fullmatch("Error: .*\n", result.stderr)
-    return result.stderr
-
-
-def a_job(number: int, **members: Any) -> dict[str, Any]:
-    return JOB | {"job_id": f"{number:08x}-0000-4000-8000-000000000000"} | members
-
-
-def lines(*jobs: dict[str, Any]) -> str:
-    return "".join(json.dumps(job) + "\n" for job in jobs)
-
-
-def stored(path: Path, table: str = "bulk_action_jobs") -> list[dict[str, Any]]:
-    with closing(sqlite3.connect(path)) as connection:
-        connection.row_factory = sqlite3.Row
-        return [dict(row) for row in connection.execute(f"SELECT * FROM {table} ORDER BY job_id")]  # noqa: S608 (a constant)
-
-
-@pytest.mark.parametrize(
-    ("command", "message"),
-    [
-        ("jobs init", "jobs.db exists already: it is left as it is."),
-        ("jobs reset", "FLASK_DATABASE is set: only the demo can be reset."),
-        (f"jobs simulate {UNKNOWN}", f"there is no job {UNKNOWN}: see flask jobs list."),
-        ("jobs simulate '\x1b'", "there is no job \N{REPLACEMENT CHARACTER}: see flask jobs list."),
-        (f"jobs simulate {JOB_ID}", "the job is completed: --restart runs it once more."),
-        (f"jobs simulate {BROKEN}", "the job breaks the contract: {'scheduled_at': "),
-        ("tokens create tester", "tester has a token already: revoke it first."),
-        *((f"tokens create '{name}'", "a name has ") for name in ["", "a b", "a#b", "ë", "\x1b"]),
-        ("tokens create 2026-01-01", "a name has "),
-        ("tokens revoke '\x1b'", "there is no token of the name \N{REPLACEMENT CHARACTER}."),
-    ],
-)
-def test_what_cannot_be_done_is_refused_in_one_line_and_changes_nothing(
-    invoke: Invoke, plant: Plant, database: Path, tokens_file: Path, command: str, message: str
-) -> None:
-    plant()
-    plant(lawful=False, job_id=BROKEN, **WAITING, scheduled_at="soon")
-    before = stored(database)
-    assert message in refused(invoke(command))
-    assert (stored(database), tokens_file.read_text()) == (before, line(TOKEN))
-
-
-def test_a_command_names_the_setting_that_it_lacks(make_demo: Callable[..., Flask]) -> None:
-    for command, setting in (("jobs init", "DATABASE"), ("tokens list", "TOKENS_FILE")):
-        assert f"set FLASK_{setting} to the path" in refused(invoker(make_demo())(command))
-
-
-def test_init_makes_the_database_and_its_folder(invoke: Invoke, app: Flask) -> None:
-    app.config["DATABASE"] = path = app.config["DATABASE"].parent / "a" / "b.db"
-    assert invoke("jobs init").output == f"Made {path}.\n"
-    assert stored(path) == []
-
-
-def test_a_missing_database_is_named_with_its_remedy(invoke: Invoke, database: Path) -> None:
-    database.unlink()
-    message = f"there is no database {database}: make it with flask jobs init."
-    assert message in refused(invoke("jobs list"))
-
-
-def test_reset_puts_the_demo_back_in_one_transaction_while_it_is_served(
-    make_demo: Callable[..., Flask], demo_client: FlaskClient, tmp_path: Path
-) -> None:
-    invoke, path = invoker(make_demo()), tmp_path / "instance" / "demo.db"
+def test_init_makes_what_is_missing_and_leaves_the_rest(make_app: MakeApp, tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "jobs.db"
+    invoke = invoker(make_app(DATABASE=path))
+    assert invoke("jobs init").stdout == f"Made {path}.\n"
     invoke("jobs import -", lines(JOB))
-    run("UPDATE bulk_action_jobs SET status = 'mine'")(path)
-    run(
-        "CREATE TRIGGER full BEFORE INSERT ON bulk_action_jobs WHEN NEW.status = 'failed' "
-        "BEGIN SELECT RAISE(ABORT, 'full'); END"
-    )(path)
-    assert f"cannot write {path}: full." in refused(invoke("jobs reset"))
-    assert {job["status"] for job in stored(path)} == {"mine"}
-    run("DROP TRIGGER full")(path)
-    assert invoke("jobs reset").output == "Reset the demo.\n"
-    headers = {"Authorization": f"Bearer {demo.TOKEN}"}
-    assert b'"running"' in demo_client.get(url(demo.job_id(2)), headers=headers).data
-    assert demo_client.get(url(), headers=headers).status_code == 404
+    assert f"{path} exists already" in refused(invoke("jobs init"))
+    run(path, "PRAGMA journal_mode = DELETE")
+    assert "left as it is" in refused(invoke("jobs init"))
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+    run(path, "DROP TABLE tokens")
+    assert re.fullmatch(f"Added .* missing .*{path}\\.\n", invoke("jobs init").stdout)
+    assert (rows(path), rows(path, "tokens")) == ([JOB], [])
 
 
-# flask jobs import
-
-EARLY = {name: value for name, value in JOB.items() if name != "completed_at"}
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "\n" + lines(EARLY).replace("\n", "\r\n\n") + json.dumps(a_job(1)),
-        "\ufeff" + lines(EARLY | {"job_id": JOB_ID.upper()}, a_job(1)),
-        json.dumps([EARLY, a_job(1)]),
-        json.dumps([EARLY, a_job(1)], indent=2),
-        json.dumps([EARLY]) + "\n" + lines(a_job(1)),
-    ],
-)
-def test_import_adds_and_replaces_jobs_from_arrays_and_lines(
-    invoke: Invoke, plant: Plant, database: Path, text: str
+def test_a_list_makes_the_demo_and_no_command_writes_to_it(
+    make_app: MakeApp, instance: Path
 ) -> None:
-    plant(status="lost")
-    plant(job_id=UNKNOWN)
-    assert invoke("jobs import -", text).output == "1 added, 1 replaced.\n"
-    assert stored(database) == [a_job(0), a_job(1), JOB | {"completed_at": None}]
+    invoke = invoker(make_app())
+    for command, count in (("jobs list", 9), ("tokens list", 1)):
+        (instance / "demo.db").unlink()
+        assert invoke(command).stdout.count("\n") == 1 + count
+    for command in ("jobs init", "jobs import -", "tokens create x", "tokens revoke demo"):
+        message = refused(invoke(command, lines(JOB)))
+        assert "FLASK_DATABASE is not set: set it to the path of your database" in message
+        assert demo.TOKEN in message
 
 
-@pytest.mark.parametrize(
-    ("text", "complaint"),
-    [
-        (lines(a_job(1), {}), "line 2, job 1, None: job_id: Missing data for required field.; "),
-        (lines(a_job(1)) + "\n" + lines(JOB | {"status": 5}), f"line 3, job 1, {JOB_ID}: status: "),
-        (lines(a_job(1)) + "oops\n", "line 2, job 1, None: not JSON: "),
-        ("oops\n" + lines(a_job(1)), "line 1, job 1, None: not JSON: "),
-        (json.dumps([a_job(1), 5]), "line 1, job 2, None: _schema: Invalid input type."),
-        (lines(JOB | {"max_limit": 2**63}), f"{JOB_ID}: max_limit: Not a signed 64-bit integer."),
-        (lines(JOB, JOB | {"job_id": JOB_ID.upper()}), "job_id: Duplicate id."),
-        (lines(JOB | {"job_id": "\x1b[31m"}), "job 1, \N{REPLACEMENT CHARACTER}[31m: job_id: "),
-        ("[" * 100_000, "line 1, job 1, None: not JSON: "),
-        ("[]", "there is no job in it"),
-        (lines(a_job(1)) + "oops\n" * 25, "25 of 26 jobs are bad"),
-    ],
-)
-def test_up_to_twenty_bad_records_are_named_and_nothing_is_imported(
-    invoke: Invoke, database: Path, text: str, complaint: str
+def test_a_limit_that_sqlite_cannot_hold_is_refused(invoke: Invoke) -> None:
+    result = invoke(f"jobs list --limit {2**63}")
+    assert (result.exit_code, "Invalid value for '--limit'" in result.stderr) == (2, True)
+
+
+def test_a_database_that_cannot_be_used_is_one_line(
+    invoke: Invoke, database: Path, fault: Fault
 ) -> None:
-    result = invoke("jobs import -", text)
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert complaint in result.stderr
-    assert result.stderr.endswith(": nothing is imported.\n")
-    assert result.stderr.count("\n") == 21 or "25" not in complaint
-    assert stored(database) == []
+    fault.do(database)
+    commands = ("jobs list", "jobs list --json", "jobs import -", "tokens list", "tokens create x")
+    results = [invoke(command, lines(JOB)) for command in commands]
+    reasons = [refused(result) for result in results if result.exit_code]
+    assert reasons
+    assert all(str(database) in reason for reason in reasons)
 
 
-def test_import_says_what_is_unusual_and_can_leave_out_what_is_unknown(invoke: Invoke) -> None:
-    usual = a_job(1, status="cancelled", preview_count=0, affected_count=0, action_type="cleanup")
-    unusual = {"status": "paused", "action_type": "reboot", "progress_percent": 101}
-    unusual |= {"preview_count": -1, "affected_count": -2}
-    result = invoke("jobs import - --ignore-unknown", lines(usual | {"a": 1}, JOB | unusual))
-    said = ", ".join(f"{name} {value}" for name, value in unusual.items())
-    assert result.stderr == f"line 2, job 1, {JOB_ID}: unusual {said}\n"
-    assert result.stdout == "2 added, 0 replaced.\n"
+def test_import_adds_and_replaces_jobs_and_keeps_columns_that_it_does_not_know(
+    invoke: Invoke, plant: Plant, database: Path
+) -> None:
+    run(database, "ALTER TABLE bulk_action_jobs ADD COLUMN mine TEXT DEFAULT 'new'")
+    plant(status="lost", mine="kept")
+    text = lines(JOB | {"job_id": JOB_ID.upper()}, JOB | {"job_id": OTHER_ID})
+    assert invoke("jobs import -", text).stdout == "1 added, 1 replaced.\n"
+    assert rows(database) == [JOB | {"job_id": OTHER_ID, "mine": "new"}, JOB | {"mine": "kept"}]
 
 
-# flask jobs list
-
-
-def test_list_shows_the_last_updated_first(invoke: Invoke, plant: Plant) -> None:
-    plant(job_id=a_job(1)["job_id"], updated_at="2026-06-30T23:59:60Z")
-    plant(job_id=a_job(2)["job_id"], updated_at="2026-07-01T01:59:58.000+02:00")
-    plant(job_id=a_job(3)["job_id"], updated_at="2026-06-30t21:00:00.002-03:00", status="x" * 20)
-    head, *rows = invoke("jobs list").stdout.splitlines()
+def test_list_shows_the_last_updated_first_in_columns(invoke: Invoke, plant: Plant) -> None:
+    first, second, third = (job["job_id"] for job in many(3))
+    plant(job_id=first, updated_at="2026-06-30T23:59:60Z")
+    plant(job_id=second, updated_at="2026-07-01T01:59:58.000+02:00")
+    plant(job_id=third, updated_at="2026-06-30t21:00:00.002-03:00", status="x" * 20)
+    head, *listed = invoke("jobs list").stdout.splitlines()
     assert head.split() == ["ID", "STATUS", "PERCENT", "ACTION", "BY", "UPDATED"]
-    assert [row[:8] for row in rows] == ["00000003", "00000001", "00000002"]
-    shown = ["x" * 20, "100", "block", "noc-oncall", "2026-06-30t21:00:00.002-03:00"]
-    assert rows[0].split()[1:] == shown
-    assert {row.index("  100  ") for row in rows} == {head.index("  PERCENT")}
+    assert [row.split()[0] for row in listed] == [third, first, second]
+    assert {row.index("  100  ") for row in listed} == {head.index("  PERCENT")}
 
 
 @pytest.mark.parametrize(
-    ("options", "count"), [("", 20), ("--limit 3", 3), ("--limit 0", 25), ("--status failed", 5)]
+    ("options", "count", "rest"),
+    [
+        ("", 20, "20 of 1,001 shown: --limit 0 shows all.\n"),
+        ("--limit 1000 --json", 1000, "1,000 of 1,001 shown: --limit 0 shows all.\n"),
+        ("--limit 1001", 1001, ""),
+        ("--limit 0", 1001, ""),
+        ("--status failed", 1, ""),
+        ("--status Failed", 0, ""),
+        ("--status '\udcff'", 0, ""),
+    ],
 )
-def test_list_can_be_narrowed(invoke: Invoke, database: Path, options: str, count: int) -> None:
-    states = ["running", "running", "running", "running", "failed"] * 5
-    store.put(database, (a_job(25 - n, status=status) for n, status in enumerate(states)))
-    _, *rows = invoke(f"jobs list {options}").stdout.splitlines()
-    assert len(rows) == count
-    assert rows == sorted(rows)  # by id: they were all updated at once
+def test_list_can_be_narrowed_and_says_how_many_it_does_not_show(
+    invoke: Invoke, database: Path, options: str, count: int, rest: str
+) -> None:
+    invoke("jobs import -", lines(*many(1001)))
+    run(database, "UPDATE bulk_action_jobs SET status = 'failed' WHERE job_id GLOB '00000007-*'")
+    result = invoke(f"jobs list {options}")
+    listed = [row for row in result.stdout.splitlines() if not row.startswith("ID ")]
+    assert (result.exit_code, len(listed), result.stderr) == (0, count, rest)
+    assert listed == sorted(listed)  # by id: they were all updated at once
 
 
 def test_lists_json_goes_back_into_import(invoke: Invoke, plant: Plant, database: Path) -> None:
-    plant()
-    plant(job_id=UNKNOWN, **WAITING, action_reason="ü\n\0\N{COLLISION SYMBOL}")
-    plant(lawful=False, job_id=BROKEN, updated_at="now")
-    before = stored(database)
-    listed = invoke("jobs list --json")
-    complaint = f"job {BROKEN} is left out: it breaks the contract: {{'updated_at'"
-    assert listed.stderr.startswith(complaint)
-    assert invoke("jobs import -", listed.stdout).output == "0 added, 2 replaced.\n"
-    assert stored(database) == before
+    plant(executed_at=None, action_reason="ü\n\0\N{COLLISION SYMBOL}")
+    plant(job_id=OTHER_ID)
+    before = rows(database)
+    listed = invoke("jobs list --json").stdout
+    assert invoke("jobs import -", listed).stdout == "0 added, 2 replaced.\n"
+    assert rows(database) == before
 
 
-# At a terminal
-
-
-def test_progress_is_shown_on_a_terminal_alone(
-    app: Flask, invoke: Invoke, states: States, tmp_path: Path
+@pytest.mark.parametrize(
+    ("member", "value", "shown"),
+    [
+        ("created_by", "CAST(x'636166E9' AS TEXT)", f"caf{GONE}"),
+        ("status", "NULL", f"{OTHER_ID}             100"),
+    ],
+)
+def test_a_row_that_breaks_the_contract_costs_only_itself(
+    invoke: Invoke, plant: Plant, database: Path, member: str, value: str, shown: str
 ) -> None:
+    loosen(database)
+    plant()
+    plant(job_id=OTHER_ID)
+    run(database, f"UPDATE bulk_action_jobs SET {member} = {value} WHERE job_id = ?", OTHER_ID)  # noqa: S608 (constants)
+    table = invoke("jobs list")
+    assert (table.exit_code, table.stderr, table.stdout.count("\n")) == (0, "", 3)
+    assert shown in table.stdout
+    result = invoke("jobs list --json")
+    assert (result.exit_code, json.loads(result.stdout)) == (0, JOB)
+    assert f"job {OTHER_ID} breaks the contract and is left out: {{'{member}'" in result.stderr
+
+
+def test_progress_is_shown_on_a_terminal_alone(app: Flask, invoke: Invoke, tmp_path: Path) -> None:
     path = tmp_path / "jobs.jsonl"
-    path.write_text(lines(*map(a_job, range(300))))
-    simulate = f"jobs simulate {JOB_ID} --restart --seconds 0 --fail-at 3"
-    for command, percent in ((f"jobs import {path}", "100%"), (simulate, "3%")):
-        assert invoke(command).stderr == ""
-        status, shown = at_terminal(app, command, StringIO())
-        assert status == 0
-        assert percent in shown
+    path.write_text(lines(*many(20)))
+    assert "Importing" not in invoke(f"jobs import {path}").stderr
+    status, shown = at_terminal(app, f"jobs import {path}", StringIO())
+    assert status == 0
+    assert re.search("Importing .* 20", shown)
 
 
-def test_a_list_has_nothing_that_a_terminal_cannot_show_or_obeys(app: Flask, plant: Plant) -> None:
+def test_a_list_has_nothing_that_a_terminal_obeys_or_cannot_show(app: Flask, plant: Plant) -> None:
     plant(created_by="\x1b[2J Šárka ü")
     stdout = TextIOWrapper(BytesIO(), "latin-1")
     assert at_terminal(app, "jobs list", stdout) == (0, "")
@@ -261,8 +209,7 @@ def test_a_list_has_nothing_that_a_terminal_cannot_show_or_obeys(app: Flask, pla
     assert "  ?[2J ?árka ü  2026" in stdout.read()
 
 
-def test_a_reader_that_leaves_early_is_no_error(app: Flask, plant: Plant) -> None:
-    """As `| head` does."""
+def test_a_reader_that_leaves_early_as_head_does_is_no_error(app: Flask, plant: Plant) -> None:
     plant()
     theirs, ours = os.pipe()
     os.close(theirs)
@@ -270,166 +217,190 @@ def test_a_reader_that_leaves_early_is_no_error(app: Flask, plant: Plant) -> Non
         assert at_terminal(app, "jobs list --json", file) == (1, "")
 
 
-# flask jobs simulate
-
-
-@pytest.fixture
-def states(plant: Plant, database: Path) -> Iterator[States]:
-    """Plant a job that waits; return every state that it has had from then on."""
-    plant(**WAITING, progress_percent=0, affected_count=0, max_limit=70)
-    run("CREATE TABLE seen AS SELECT * FROM bulk_action_jobs")(database)
-    run(
-        "CREATE TRIGGER see AFTER UPDATE ON bulk_action_jobs "
-        "BEGIN INSERT INTO seen SELECT * FROM bulk_action_jobs; END"
-    )(database)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield lambda: stored(database, "seen")
-    for number, handler in handlers.items():  # which a simulation in this process replaces
-        signal.signal(number, handler)
-
-
-RUNNING = "status = 'running', progress_percent = 97, executed_at = created_at"
-KEPT = JOB.keys() - {*WAITING, "progress_percent", "affected_count", "updated_at"}
-
-
-@pytest.mark.parametrize(
-    ("changes", "options", "outcome", "percents", "clients"),
-    [
-        ("max_limit = 500", "--fail-at 9", "failed", range(10), 137),
-        ("max_limit = -1", "--fail-at 1", "failed", range(2), 0),
-        ("max_limit = 70", "--cancel-at 0", "cancelled", range(1), 70),
-        ("max_limit = 70", "--fail-at 4 --cancel-at 2", "cancelled", range(3), 70),
-        (RUNNING, "", "completed", range(97, 101), 70),
-        (RUNNING, "--fail-at 10", "failed", range(97, 98), 70),
-        (f"{RUNNING}, progress_percent = 120", "", "completed", range(99, 101), 70),
-        (f"{RUNNING}, executed_at = NULL", "--fail-at 1", "failed", range(2), 70),
-        (f"{RUNNING}, status = 'failed'", "--restart --fail-at 1", "failed", range(2), 70),
-        (f"{RUNNING}, completed_at = created_at", "--restart --fail-at 1", "failed", range(2), 70),
-    ],
-)
-def test_simulate_plays_a_job_from_where_it_is_to_where_it_is_told(
-    invoke: Invoke,
-    states: States,
-    database: Path,
-    changes: str,
-    options: str,
-    outcome: str,
-    percents: range,
-    clients: int,
+def test_a_token_is_stored_as_its_digest_with_its_end_in_utc(
+    invoke: Invoke, database: Path, monkeypatch: Patch
 ) -> None:
-    run(f"UPDATE bulk_action_jobs SET {changes}")(database)  # noqa: S608 (constants)
-    result = invoke(f"jobs simulate {JOB_ID.upper()} --seconds 0 {options}")
-    _, before, *seen = states()
-    last, counts = seen[-1], [clients * percent // 100 for percent in percents]
-    said = f"{outcome} at {percents[-1]} percent, {counts[-1]} clients affected.\n"
-    assert (result.exit_code, result.output) == (0, said)
-    assert [state["progress_percent"] for state in seen] == [*percents]
-    assert [state["affected_count"] for state in seen] == counts
-    assert [state["status"] for state in seen] == ["running"] * (len(seen) - 1) + [outcome]
-    assert [state["completed_at"] for state in seen[:-1]] == [None] * (len(seen) - 1)
-    assert (last["executed_at"] == JOB["created_at"]) == (percents[0] > 0)
-    times = [last["executed_at"], *(state["updated_at"] for state in seen), last["completed_at"]]
-    assert times == sorted(times)
-    assert all(re.fullmatch(r"[0-9-]{10}T[0-9:]{8}\.[0-9]{6}Z", at) for at in times[1:])
-    assert [last[name] for name in KEPT] == [before[name] for name in KEPT]
-
-
-def test_simulate_yields_to_a_change(invoke: Invoke, states: States, database: Path) -> None:
-    run(
-        "CREATE TRIGGER other AFTER UPDATE ON bulk_action_jobs WHEN NEW.progress_percent = 3 "
-        "BEGIN UPDATE bulk_action_jobs SET status = 'mine'; END"
-    )(database)
-    message = refused(invoke(f"jobs simulate {JOB_ID} --seconds 0"))
-    assert "another process has changed the job" in message
-    assert (states()[-1]["progress_percent"], stored(database)[0]["status"]) == (3, "mine")
-
-
-def stop_after(changes: int, states: States, number: signal.Signals) -> None:
-    """Send this process a signal when the job has changed so often."""
-
-    def stop() -> None:
-        while len(states()) <= changes:
-            time.sleep(0.01)
-        os.kill(os.getpid(), number)
-
-    threading.Thread(target=stop, daemon=True).start()
-
-
-def test_ctrl_c_cancels_the_job_where_it_is(invoke: Invoke, states: States) -> None:
-    stop_after(3, states, signal.SIGINT)
-    began = time.monotonic()
-    result = invoke(f"jobs simulate {JOB_ID} --seconds 10")
-    before, last = states()[-2:]
-    percent = last["progress_percent"]
-    assert time.monotonic() - began >= percent * 0.1
-    said = f"cancelled at {percent} percent, {70 * percent // 100} clients affected.\n"
-    assert (result.exit_code, result.output) == (0, said)
-    assert (last["status"], last["completed_at"]) == ("cancelled", last["updated_at"])
-    assert before["progress_percent"] == percent
-
-
-def test_repeat_goes_on_until_sigterm(invoke: Invoke, states: States, database: Path) -> None:
-    run("UPDATE bulk_action_jobs SET status = 'completed'")(database)
-    stop_after(5, states, signal.SIGTERM)
-    result = invoke(f"jobs simulate {JOB_ID} --repeat --seconds 50 --fail-at 2")
-    assert re.fullmatch("failed at 2 .*\ncancelled at .*\n", result.output)
-    ended, begun = states()[4:6]
-    assert (ended["progress_percent"], begun["progress_percent"]) == (2, 0)
-    moments = [datetime.fromisoformat(state["updated_at"]) for state in (ended, begun)]
-    assert moments[1] - moments[0] > timedelta(seconds=1)
-
-
-# flask tokens
-
-
-def test_create_keeps_a_digest_alone(
-    invoke: Invoke, client: FlaskClient, tokens_file: Path
-) -> None:
-    text = b"# caf\xe9\n\noops\n" + line(TOKEN).encode() + b"# end"
-    tokens_file.write_bytes(text)
-    tokens_file.chmod(0o640)
-    token = invoke("tokens create laptop").stdout.removesuffix("\n")
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        token = invoke("tokens create laptop --expires-in 3").output.removesuffix("\n")
+    time.tzset()
     assert re.fullmatch(r"[A-Za-z0-9_-]{43}", token)
-    added = line(token, "laptop").replace(" \n", "\n").encode()
-    assert tokens_file.read_bytes() == text + b"\n" + added
-    assert stat.S_IMODE(tokens_file.stat().st_mode) == 0o640
-    assert client.get(url(), headers={"Authorization": f"Bearer {token}"}).status_code == 404
+    (row, _) = rows(database, "tokens")
+    assert (row["name"], row["sha256"]) == ("laptop", hashlib.sha256(token.encode()).hexdigest())
+    expires = datetime.strptime(row["expires_at"], "%Y-%m-%dT%H:%M:%S%z")
+    assert abs(expires - timedelta(3) - datetime.now(UTC)) < timedelta(minutes=1)
 
 
-def test_create_makes_the_file_for_its_owner_alone(invoke: Invoke, tokens_file: Path) -> None:
-    tokens_file.unlink()
-    invoke("tokens create laptop")
-    assert stat.S_IMODE(tokens_file.stat().st_mode) == 0o600
-
-
-@pytest.mark.parametrize("stdout", [pytest.param("/dev/full", id="full"), None])
-def test_no_token_is_stored_unprinted(app: Flask, tokens_file: Path, stdout: str | None) -> None:
-    with TextIOWrapper(Path(stdout or os.devnull).open("wb", 0), write_through=True) as file:
-        status, errors = at_terminal(app, "tokens create laptop", stdout and file)
-    assert status == 1
-    assert re.fullmatch("Error: .*\n", errors)
-    assert tokens_file.read_text() == line(TOKEN)
-
-
-def test_a_revoked_token_is_refused_at_once(invoke: Invoke, get: Get, tokens_file: Path) -> None:
-    kept = b"# caf\xe9 \xe2\x80\xa8 \x0c end\noops tester\n" + line("other", "tester2").encode()
-    mine = line(TOKEN).encode()
-    tokens_file.write_bytes(b"\xef\xbb\xbf" + mine + kept + line("older").encode())
+def test_a_revoked_token_is_refused_with_the_next_request(invoke: Invoke, get: Get) -> None:
     assert get().status_code == 404
     assert invoke("tokens revoke tester").output == "Revoked tester.\n"
     assert get().status_code == 401
-    assert tokens_file.read_bytes() == kept
 
 
-def test_tokens_list_names_clients_expiries_and_states(invoke: Invoke, tokens_file: Path) -> None:
-    old, new = "2001-01-01T00:00:00Z", "2999-01-01T00:00:00+02:00"
-    tokens_file.write_text(line(TOKEN) + line("a", "old", old) + line("b", "new", new) + "oops\n")
-    invoke("tokens create laptop --expires-in 3")
-    result = invoke("tokens list")
-    head, *rows = (row.split() for row in result.stdout.splitlines())
-    assert head == ["NAME", "EXPIRES", "STATE"]
-    then = datetime.now(UTC) + timedelta(3)
-    assert abs(datetime.fromisoformat(rows[3].pop(1)) - then) < timedelta(minutes=1)
-    assert rows[:2] == [["tester", "never", "valid"], ["old", old, "expired"]]
-    assert rows[2:] == [["new", new, "valid"], ["laptop", "valid"]]
-    assert re.fullmatch("line 4: .*; the line is ignored\n", result.stderr)
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("create tester", "tester has a token already: revoke it first."),
+        *((f"create '{name}'", "1 to 64 ") for name in ("", "a b", "ë", "\x1b", "x" * 65)),
+        ("revoke Tester", " Tester."),
+        ("revoke '\x1b[2J'", f" {GONE}[2J."),
+    ],
+)
+def test_a_name_that_cannot_be_used_changes_nothing(
+    invoke: Invoke, database: Path, command: str, message: str
+) -> None:
+    before = rows(database, "tokens")
+    assert message in refused(invoke(f"tokens {command}"))
+    assert rows(database, "tokens") == before
+
+
+@pytest.mark.parametrize("stdout", [pytest.param("/dev/full", id="full"), None])
+def test_a_token_that_cannot_be_printed_is_not_stored(
+    app: Flask, database: Path, stdout: str | None
+) -> None:
+    before = rows(database, "tokens")
+    with TextIOWrapper(Path(stdout or os.devnull).open("wb", 0), write_through=True) as file:
+        status, errors = at_terminal(app, "tokens create laptop", stdout and file)
+    assert (status, rows(database, "tokens")) == (1, before)
+    assert re.fullmatch("Error: .*\n", errors)
+
+
+def test_tokens_list_shows_names_expiries_and_states(invoke: Invoke, database: Path) -> None:
+    old, new = "2001-01-01T00:00:00Z", "2999-01-01T00:00:00Z"
+    add_token(database, "a", "old", old)
+    add_token(database, "b", "\x1b[2J", new)
+    assert [row.split() for row in invoke("tokens list").stdout.splitlines()] == [
+        ["NAME", "EXPIRES", "STATE"],
+        [f"{GONE}[2J", new, "valid"],
+        ["old", old, "expired"],
+        ["tester", "never", "valid"],
+    ]
+
+
+# What import reads, refuses and finds unusual
+
+TWO = (many(1)[0], JOB)
+FIRST, SECOND = (json.dumps(job, ensure_ascii=False) for job in TWO)
+INDENTED = "\n".join(json.dumps(job, indent=2) for job in TWO)
+CAPTURED = {
+    "CRLF": f"{FIRST}\r\n{SECOND}".encode(),
+    "nothing between": f"[{FIRST}][]{SECOND}".encode(),
+    "indented, and blank lines": f"\n\n{INDENTED}\n\n".encode(),
+    "indented array": json.dumps(TWO, indent=2).encode(),
+    "joined files with marks": b"".join(codecs.BOM_UTF8 + job.encode() for job in (FIRST, SECOND)),
+    "UTF-16": f"{FIRST}\r\n{SECOND}\r\n".encode("utf-16"),
+    "UTF-16 without a mark": f"{FIRST}\n{SECOND}".encode("utf-16-le"),
+    "UTF-32": f"{FIRST}{SECOND}".encode("utf-32"),
+    "CR": f"{FIRST}\r{SECOND}\r".encode(),
+    "application/json-seq": f"\x1e{FIRST}\n\x1e{SECOND}\n".encode(),
+}
+
+
+@pytest.mark.parametrize("form", CAPTURED)
+def test_jobs_are_read_however_they_were_captured(
+    invoke: Invoke, database: Path, form: str
+) -> None:
+    assert invoke("jobs import -", CAPTURED[form]).stdout == "2 added, 0 replaced.\n"
+    assert rows(database) == [*TWO]
+
+
+UNKNOWN_MEMBER = f"{GONE}[31m: Not documented: --ignore-unknown leaves it out."
+BAD = (
+    (lines(JOB) + "\n" + lines(JOB | {"status": 5}), "line 3, job 2: status: Not a string that en"),
+    (json.dumps(JOB, indent=2) + lines(JOB | {"status": 5}), f"line {len(JOB) + 2}, job 2: status"),
+    (lines(JOB | {"x" * 1000: 1}), "line 1, job 1: xxxxxxxxxx"),
+    (lines(JOB | {"created_by": None}), "line 1, job 1: created_by: Field may not be null."),
+    (lines(JOB | {"max_limit": 2**63}), "max_limit: Not a signed 64-bit integer."),
+    (lines(JOB | {"created_by": "\ud800"}), "created_by: Not a string that encodes as UTF-8."),
+    (lines(JOB | {"\x1b[31m": 1}), UNKNOWN_MEMBER),
+    (lines(JOB, JOB | {"job_id": JOB_ID.upper()}), f"line 2, job 2: job_id: {JOB_ID} is there tw"),
+    (json.dumps([JOB, 5]), "line 1, job 2: expected a job: an object with job_id, criteria_json, "),
+    (json.dumps({"data": JOB}), "expected a job: "),
+    (json.dumps({"title": "Unauthorized", "status": 401}), "not {'status': 401, 'title': 'Unautho"),
+)
+
+
+@pytest.mark.parametrize(("text", "complaint"), BAD)
+def test_a_bad_job_is_named_with_its_place_and_nothing_is_imported(
+    invoke: Invoke, database: Path, text: str, complaint: str
+) -> None:
+    result = invoke("jobs import -", text)
+    named, error = result.stderr.splitlines()
+    assert complaint in named
+    assert len(named) <= 500
+    assert ("--ignore-unknown" in named) == (complaint == UNKNOWN_MEMBER)
+    assert re.fullmatch(r"Error: 1 of [12] jobs are bad: nothing is imported\.", error)
+    assert (result.exit_code, result.stdout, rows(database)) == (1, "", [])
+
+
+NOT_JSON = (
+    (b" []\n", "there is no job in it"),
+    (b"<html>", "from line 1 on: Expecting value: line 1 column 1"),
+    (f"{FIRST}\n\n{SECOND[:99]}".encode(), "from line 3 on: Unterminated string"),
+    (FIRST.replace("500", "9" * 5000).encode(), "Exceeds the limit (4300 digits)"),
+    (FIRST.replace("{", '{"status": "x", ', 1).encode(), "an object has a member twice"),
+    (b"[" * 100_000, "maximum recursion depth exceeded"),
+    (FIRST.encode("latin-1"), "in UTF-8 from line 1 on: 'utf-8' codec can't decode byte"),
+)
+
+
+@pytest.mark.parametrize(("data", "reason"), NOT_JSON)
+def test_what_is_not_json_is_refused_in_one_line(
+    invoke: Invoke, database: Path, data: bytes, reason: str
+) -> None:
+    result = invoke("jobs import -", data)
+    assert re.fullmatch(r"Error: .*: nothing is imported\.\n", result.stderr)
+    assert reason in result.stderr
+    assert (result.exit_code, result.stdout, rows(database)) == (1, "", [])
+
+
+def test_unknown_members_can_be_left_out(invoke: Invoke, database: Path) -> None:
+    output = invoke("jobs import - --ignore-unknown", lines(DONE | {"a": 1})).output
+    assert output == "1 added, 0 replaced.\n"
+    assert rows(database) == [DONE]
+
+
+DONE = JOB | {"executed_at": "2026-05-16T11:00:02.184467441+02:00"}
+WAITING = {"status": "scheduled", "progress_percent": 0, "executed_at": None, "completed_at": None}
+RUNNING = {"status": "running", "progress_percent": 40, "completed_at": None}
+UNUSUAL: tuple[tuple[Job, str], ...] = (
+    ({"status": "\x1b[31m"}, f"status {GONE}[31m"),
+    ({"action_type": "reboot"}, "action_type reboot"),
+    ({"progress_percent": 101}, "progress_percent 101"),
+    (RUNNING | {"progress_percent": -1}, "progress_percent -1"),
+    ({"preview_count": -1}, "a negative count"),
+    (WAITING | {"executed_at": DONE["executed_at"]}, "scheduled with executed_at"),
+    (WAITING | {"completed_at": DONE["completed_at"]}, "scheduled with completed_at"),
+    ({"status": "running"}, "running with completed_at"),
+    ({"executed_at": None}, "completed without executed_at"),
+    ({"status": "failed", "completed_at": None}, "failed without completed_at"),
+    ({"progress_percent": 99}, "completed at 99 percent"),
+    ({"executed_at": "0001-01-01T00:00:00Z"}, "a time before the year 2"),
+    ({"created_at": "9999-12-31T23:59:59.5-23:59"}, "times in the wrong order"),
+    ({"executed_at": "2026-05-16T11:00:02+02:01"}, "times in the wrong order"),
+    ({"completed_at": "2026-05-16T11:01:37+03:00"}, "times in the wrong order"),
+    ({"updated_at": "2026-05-16T09:01:37.184466Z"}, "times in the wrong order"),
+    ({}, ""),
+    (WAITING, ""),
+    (WAITING | {"status": "cancelled", "scheduled_at": "2026-05-17T08:00:00Z"}, ""),
+    (RUNNING | {"preview_count": 0, "affected_count": 0, "progress_percent": 0}, ""),
+    ({"status": "failed", "progress_percent": 40, "action_type": "cleanup"}, ""),
+    ({"completed_at": "2026-06-30T23:59:60Z", "updated_at": "2026-06-30T23:59:60Z"}, ""),
+)
+
+
+@pytest.mark.parametrize(("members", "note"), UNUSUAL)
+def test_a_job_is_imported_and_what_is_unusual_about_it_is_named(
+    invoke: Invoke, database: Path, members: Job, note: str
+) -> None:
+    result = invoke("jobs import -", lines(DONE | members))
+    expected = f"line 1, job 1: unusual: {note}\n" if note else ""
+    assert (result.exit_code, result.stderr, rows(database)) == (0, expected, [DONE | members])
+
+
+def test_twenty_of_what_is_bad_or_unusual_are_named_and_all_are_counted(invoke: Invoke) -> None:
+    *complaints, error = invoke("jobs import -", lines(JOB, *[{}] * 25)).stderr.splitlines()
+    assert (len(complaints), error[:30]) == (20, "Error: 25 of 26 jobs are bad: ")
+    *named, total = invoke("jobs import -", lines(*many(25))).stderr.splitlines()
+    assert (len(named), total) == (20, "25 jobs are unusual.")

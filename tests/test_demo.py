@@ -1,100 +1,141 @@
-import json
-import logging
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+import re
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-import click
 import pytest
-from conftest import TOKEN, url
-from faults import run
-from flask import Flask
-from flask.cli import run_command
-from flask.testing import FlaskClient
-from werkzeug.test import TestResponse
+from samples import Patch
+from serving import ROOT
 
 import demo
+from captured import unusual
+from schemas import JobSchema
+from store import StoreError
 
-STATES = {1: "completed", 2: "running", 3: "scheduled", 4: "failed", 5: "cancelled", 6: "cancelled"}
-TIMES = ("created_at", "scheduled_at", "executed_at", "completed_at", "updated_at")
-MakeDemo = Callable[..., Flask]
-
-
-def ask(client: FlaskClient, digit: int, token: str = demo.TOKEN) -> TestResponse:
-    return client.get(url(demo.job_id(digit)), headers={"Authorization": f"Bearer {token}"})
-
-
-@pytest.mark.parametrize("digit", STATES)
-def test_each_state_has_a_job_of_today(demo_client: FlaskClient, digit: int) -> None:
-    now = datetime.now(UTC)
-    job = json.loads(ask(demo_client, digit).data)
-    assert job["status"] == STATES[digit]
-    assert (job["progress_percent"] == 100) == (job["status"] == "completed")
-    target = min(job["preview_count"], job["max_limit"])
-    assert job["affected_count"] * 100 // target == job["progress_percent"]
-    times = {name: datetime.fromisoformat(job[name]) for name in TIMES if name in job}
-    assert ("executed_at" in times) == (digit not in (3, 5))
-    assert ("completed_at" in times) == (digit in (1, 4, 6))
-    if job["status"] == "scheduled":
-        assert now < times.pop("scheduled_at") < now + timedelta(hours=1)
-    if job["status"] == "running":
-        assert now - times["executed_at"] < timedelta(minutes=10)
-    moments = [now - timedelta(days=3), *times.values(), now]
-    assert moments == sorted(moments)
-
-
-def test_the_demo_takes_its_public_token_or_those_of_a_file(
-    make_demo: MakeDemo, tokens_file: Path
-) -> None:
-    public, own = make_demo().test_client(), make_demo(TOKENS_FILE=tokens_file).test_client()
-    assert [ask(public, 1, token).status_code for token in ("demo-token", TOKEN)] == [200, 401]
-    assert [ask(own, 1, token).status_code for token in ("demo-token", TOKEN)] == [401, 200]
-
-
-def test_with_a_database_no_demo_is_made(
-    make_demo: MakeDemo, database: Path, tokens_file: Path
-) -> None:
-    make_demo(DATABASE=database, TOKENS_FILE=tokens_file)
-    assert not database.with_name("instance").exists()
-
-
-def test_the_demo_is_made_once(make_demo: MakeDemo, tmp_path: Path) -> None:
-    (tmp_path / "instance").mkdir()  # as it is once demo.db was deleted
-    make_demo()
-    run("UPDATE bulk_action_jobs SET status = 'mine'")(tmp_path / "instance" / "demo.db")
-    assert b'"mine"' in ask(make_demo().test_client(), 1).data
-
-
-@pytest.mark.parametrize(
-    ("there", "message"), [("instance", "File exists"), ("instance/demo.db", "no such table")]
+SCRIPT = (ROOT / "demo" / "demo.sql").read_text("utf-8")
+MINUTE, HOUR, DAY = 60, 3600, 86400
+NOON = 1778932800  # 2026-05-16T12:00:00Z: the moment of the contract's examples
+DAYS_BEGIN = (1830297600, 1835395200, 1835481600)  # 2028-01-01, 2028-02-29, 2028-03-01
+MOMENTS = (
+    *range(NOON - MINUTE, NOON + 2 * MINUTE),
+    *range(NOON, NOON + 2 * DAY, 7 * MINUTE - 1),
+    *range(NOON, NOON + 366 * DAY, 99_991),
+    *(begin + second for begin in (*DAYS_BEGIN, 2**31) for second in range(-2, 2)),
 )
-def test_a_demo_that_cannot_be_made_or_read_says_what_to_do(
-    make_demo: MakeDemo, tmp_path: Path, there: str, message: str
-) -> None:
-    path = tmp_path / there
-    path.parent.mkdir(exist_ok=True)
-    path.touch()
-    remedy = f"To reset the demo, delete {tmp_path / 'instance'}"
-    with pytest.raises(click.ClickException, match=f"{message}.*{remedy}"):
-        make_demo()
 
 
-@pytest.mark.parametrize("command", [None, click.Command("granian")])
-def test_a_server_logs_that_it_serves_the_demo(
-    make_demo: MakeDemo, caplog: pytest.LogCaptureFixture, command: click.Command | None
-) -> None:
-    with click.Context(command) if command else caplog.at_level("WARNING"):
-        make_demo()
-    assert "FLASK_DATABASE is not set: serving the demo jobs" in caplog.text
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(tmp_path / "lab.db", isolation_level=None)) as connection:
+        connection.executescript(SCRIPT)
+        connection.execute("PRAGMA synchronous = OFF")
+        yield connection
 
 
-def test_flask_run_says_where_it_serves_by_a_command_that_fetches_a_job(
-    make_demo: MakeDemo, tokens_file: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with click.Context(run_command):
-        make_demo(TOKENS_FILE=tokens_file)
-    logging.getLogger("werkzeug").warning("Address already in use")
-    assert capsys.readouterr().out == ""
-    logging.getLogger("werkzeug").warning(" * Running on http://[::1]:5123")
-    command = "curl -H 'Authorization: Bearer YOUR-TOKEN' http://[::1]:5123"
-    assert f"Try: {command}{url(demo.job_id(2))}\n" in capsys.readouterr().out
+def job_at(lab: sqlite3.Connection, now: int | None, digit: int) -> dict[str, Any]:
+    lab.execute("UPDATE clock SET now = ?", (now,))
+    rows = lab.execute("SELECT * FROM bulk_action_jobs WHERE job_id = ?", (demo.job_id(digit),))
+    names = [column[0] for column in rows.description]
+    return {n: v for row in rows for n, v in zip(names, row, strict=True) if v is not None}
+
+
+def check(job: dict[str, Any], now: int) -> None:
+    assert (JobSchema().validate(job), unusual(job)) == ({}, [])
+    updated, scheduled = (datetime.fromisoformat(job[f"{n}_at"]) for n in ("updated", "scheduled"))
+    assert updated.timestamp() <= now
+    if job["status"] == "scheduled":
+        assert now < scheduled.timestamp()
+        assert job["updated_at"] == job["created_at"]
+    assert ("executed_at" in job) == (job["progress_percent"] > 0 or job["status"] == "running")
+    assert job.get("completed_at", job["updated_at"]) == job["updated_at"]
+    target = min(job["preview_count"], job["max_limit"])
+    assert job["affected_count"] == target * job["progress_percent"] // 100
+
+
+def test_every_job_is_consistent_at_every_moment(lab: sqlite3.Connection) -> None:
+    statuses = ["completed", "running", "scheduled", "failed", "cancelled", "cancelled"]
+    for now in MOMENTS:
+        jobs = [job_at(lab, now, digit) for digit in range(1, 9)]
+        assert [job["status"] for job in jobs[:6]] == statuses
+        for job in jobs:
+            check(job, now)
+
+
+@pytest.mark.parametrize("digit", [1, 3, 4, 5, 6, 9])
+def test_a_job_at_rest_is_the_same_for_an_hour(lab: sqlite3.Connection, digit: int) -> None:
+    first = job_at(lab, NOON, digit)
+    assert all(job_at(lab, NOON + s, digit) == first for s in (*range(0, HOUR, 31), HOUR - 1))
+    assert job_at(lab, NOON + HOUR, digit)["created_at"] > first["created_at"]
+
+
+@pytest.mark.parametrize(("digit", "end", "last"), [(7, "completed", 100), (8, "failed", 60)])
+def test_a_job_runs_each_minute(lab: sqlite3.Connection, digit: int, end: str, last: int) -> None:
+    jobs = [job_at(lab, NOON + second, digit) for second in range(MINUTE)]
+    assert [job["status"] for job in jobs] == ["scheduled"] * 10 + ["running"] * 30 + [end] * 20
+    assert jobs[-1]["progress_percent"] == last
+    assert len({job["updated_at"] for job in jobs}) == 1 + 31  # it moves each second
+
+
+def test_a_plan_of_ones_own_is_a_job_that_runs_once_from_now(lab: sqlite3.Connection) -> None:
+    lab.execute("INSERT INTO plans (job_id, max_limit) VALUES (?, 10)", (demo.job_id(0),))
+    now = int(time.time())
+    check(job_at(lab, None, 0), now)
+    lab.execute("UPDATE plans SET begins = ? WHERE begins BETWEEN ? AND ?", (NOON, now - 5, now))
+    moments = {-1: None, 0: "scheduled", 10: "running", 69: "running", 70: "completed"}
+    assert {s: job_at(lab, NOON + s, 0).get("status") for s in moments} == moments
+    assert job_at(lab, NOON + 70, 0)["affected_count"] == 10
+
+
+@pytest.mark.parametrize("script", ["demo/demo.sql", "schema.sql"])
+def test_a_database_that_has_jobs_is_given_no_public_token(script: str) -> None:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as database:
+        database.executescript((ROOT / script).read_text("utf-8"))
+        database.execute("DELETE FROM tokens")
+        for statement in re.split(";(?: --.*)?\n", SCRIPT):
+            with suppress(sqlite3.Error):  # the sqlite3 shell goes on, too
+                database.execute(statement)
+        assert database.execute("SELECT * FROM tokens").fetchall() == []
+
+
+def test_the_demo_is_made_only_if_it_is_missing_outdated_or_no_database(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "demo.db"
+    demo.make(path)
+    made, content = path.stat(), path.read_bytes()
+    demo.make(path)
+    assert path.stat().st_ino == made.st_ino
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript("DROP TABLE clock; PRAGMA user_version = 1")
+    for old in (path.read_bytes(), b"", b"garbage"):
+        path.write_bytes(old)
+        for suffix in ("journal", "wal", "shm"):  # of the old file
+            path.with_name(f"demo.db-{suffix}").write_bytes(b"old" * 1000)
+        demo.make(path)
+        assert path.read_bytes() == content
+        assert list(path.parent.iterdir()) == [path]
+
+
+def test_six_processes_may_make_the_demo_at_once(tmp_path: Path) -> None:
+    code = f"import demo, pathlib; demo.make(pathlib.Path({str(tmp_path / 'demo.db')!r}))"
+    processes = [subprocess.Popen((sys.executable, "-c", code), cwd=ROOT) for _ in range(6)]
+    assert [process.wait() for process in processes] == [0] * 6
+    assert [file.name for file in tmp_path.iterdir()] == ["demo.db"]
+
+
+def test_a_demo_that_cannot_be_made_is_an_error_of_one_line() -> None:
+    with pytest.raises(StoreError, match=r"^cannot make the demo .*demo\.db: [^\n[]+: its folder"):
+        demo.make(Path(__file__, "demo.db"))
+
+
+def test_a_demo_open_on_windows_is_kept(tmp_path: Path, monkeypatch: Patch) -> None:
+    def replace_on_windows(new: Path, path: Path) -> None:
+        path.write_bytes(new.read_bytes())
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "replace", replace_on_windows)
+    demo.make(tmp_path / "demo.db")

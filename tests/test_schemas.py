@@ -1,53 +1,54 @@
 import json
 
 import pytest
-from conftest import JOB, OPTIONAL
 from marshmallow import ValidationError
+from samples import JOB
 
-from schemas import JobSchema, ProblemSchema
+from schemas import JobSchema
 
 JOBS = JobSchema()
 UUID = "2eb8aa08-aa98-11ea-b4aa-73b441d16380"
-UUIDS = f"{UUID.upper()} 2eb8aa08-AA98-11ea-B4Aa-73B441D16380 00000000-0000-0000-0000-000000000000"
-NO_UUIDS = f"""{UUID[:-1]} {UUID}0 {{{UUID}}} urn:uuid:{UUID} {UUID.replace("-", "")}
-    {UUID.replace("0", "g")} {UUID.replace("0", "٣")} 2eb8-aa08-aa98-11ea-b4aa73b44-1d16380"""
-DATE_TIMES = """
-    1963-06-19T08:30:06.283185Z 1963-06-19t08:30:06z 1990-12-31T15:59:50.123-08:00
-    1937-01-01T12:00:27.87+00:20 2026-05-16T08:00:00-00:00 2026-05-16T08:00:00+23:59
-    2026-05-16T08:00:00.1234567890123456789Z 2024-02-29T00:00:00Z 0000-02-29T00:00:00Z
-    9999-12-31T23:59:59Z 1998-12-31T23:59:60Z 1998-12-31T15:59:60.123-08:00
-    1999-01-01T05:29:60+05:30 1999-01-01T00:29:60+00:30"""
-NO_DATE_TIMES = """
-    2026-05-16 2026-05-16T08:00:00 2026-05-16T08:00Z 2026-05-16T08:00:00+0200
-    2026-05-16T08:00:00+24:00 2026-05-16T08:00:00+02:60 2026-05-16T08:00:00.Z
-    2026-05-16T08:00:00,5Z 2026-05-16T24:00:00Z 2026-05-16T08:60:00Z 2026-05-16T08:00:61Z
-    2026-13-16T08:00:00Z 2026-02-29T08:00:00Z 1900-02-29T08:00:00Z 20260516T080000Z
-    2026-W20-6T08:00:00Z 2026-05-1٦T08:00:00Z 1998-12-31T23:58:60Z 1998-12-31T22:59:60Z
-    1998-12-31T23:59:60+01:00 1998-12-31T23:59:60-00:01 1999-01-01T05:29:60-05:30"""
-TYPES: dict[str, tuple[str, list[object], list[object]]] = {  # complaint, right, wrong
-    "job_id": (
-        "Not a UUID in its 8-4-4-4-12 form.",
-        [*UUIDS.split()],
-        [*NO_UUIDS.split(), "", f"{UUID}\n", f" {UUID}", UUID.encode(), 5],
-    ),
-    "executed_at": (
-        "Not an RFC 3339 date-time.",
-        [*DATE_TIMES.split()],
-        [*NO_DATE_TIMES.split(), "", "2026-05-16 08:00:00Z", "2026-05-16T08:00:00Z\n", 1778918400],
-    ),
-    "max_limit": (
-        "Not an integer.",
-        [0, -1, 2**63 - 1, 10**30],
-        ["5", 1.5, 1.0, True, b"5", [5]],
-    ),
-    "status": (
-        "Not a string that encodes as UTF-8.",
-        ["", "\0", "Ünïcödé 🚦", "a\nb"],
-        [b"{}", {}, 5, "\udcff", "é\ud83d"],
-    ),
+COMPLAINTS = {
+    "job_id": "Not a UUID in its 8-4-4-4-12 form.",
+    "executed_at": "Not an RFC 3339 date-time.",
+    "max_limit": "Not an integer.",
+    "status": "Not a string that encodes as UTF-8.",
 }
-RIGHT = [(member, value) for member, (_, right, _) in TYPES.items() for value in right]
-WRONG = [(member, value) for member, (_, _, wrong) in TYPES.items() for value in wrong]
+RIGHT: dict[str, list[object]] = {
+    "job_id": [UUID.upper(), "2eb8aa08-AA98-11ea-B4Aa-73B441D16380"],
+    "executed_at": [
+        *("1963-06-19T08:30:06.283185Z", "1963-06-19t08:30:06z", "2024-02-29T00:00:00Z"),
+        *("0000-02-29T00:00:00Z", "9999-12-31T23:59:59-23:59", "2026-05-16T08:00:00.123456789012Z"),
+        *("1998-12-31T23:59:60Z", "1998-12-31T15:59:60.123-08:00", "1999-01-01T05:29:60+05:30"),
+    ],
+    "max_limit": [0, -1, 2**63 - 1, 10**30],
+    "status": ["", "\0", "Ünïcödé 🚦", "a\nb"],
+}
+WRONG: dict[str, list[object]] = {
+    "job_id": [
+        *(UUID[1:], UUID[:-1], f"{UUID}0", f"0{UUID}", f"{{{UUID}}}", f"urn:uuid:{UUID}"),
+        *(UUID.replace("-", ""), UUID.replace("-", "_"), UUID.replace("0", "g")),
+        *(UUID.replace("0", "٣"), "2eb8aa0-8aa98-11ea-b4aa-73b441d16380"),
+        *("", f"{UUID}\n", f" {UUID}", UUID.encode(), 5),
+    ],
+    "executed_at": [
+        *("2026-05-16", "2026-05-16T08:00:00", "2026-05-16T08:00Z", "2026-05-16T08:00:00+0200"),
+        *("2026-05-16T08:00:00+24:00", "2026-05-16T08:00:00+02:60", "2026-05-16T08:00:00+02"),
+        *("2026-05-16T08:00:00.Z", "2026-05-16T08:00:00,5Z", "2026-05-16T24:00:00Z"),
+        *("2026-05-16T08:60:00Z", "2026-05-16T08:00:61Z", "2026-13-16T08:00:00Z"),
+        *("2026-02-29T08:00:00Z", "1900-02-29T08:00:00Z", "2026-04-31T08:00:00Z"),
+        *("20260516T080000Z", "2026-W20-6T08:00:00Z", "2026-05-1٦T08:00:00Z"),
+        *("1998-12-31T23:58:60Z", "1998-12-31T22:59:60Z", "1998-12-31T23:59:60+01:00"),
+        *("1998-12-31T23:59:60-00:01", "1999-01-01T05:29:60-05:30", "12026-05-16T08:00:00Z"),
+        *("", "2026-05-16 08:00:00Z", "2026-05-16T08:00:00Z\n", 1778918400),
+    ],
+    "max_limit": ["5", 1.5, 1.0, True, b"5", [5]],
+    "status": [b"{}", {}, 5, "\udcff", "é\ud83d"],
+}
+
+
+def pairs(table: dict[str, list[object]]) -> list[tuple[str, object]]:
+    return [(member, value) for member, values in table.items() for value in values]
 
 
 def refusal(job: dict[str, object]) -> object:
@@ -61,21 +62,21 @@ def refusal(job: dict[str, object]) -> object:
     return said[0]
 
 
-@pytest.mark.parametrize(("member", "value"), RIGHT)
+@pytest.mark.parametrize(("member", "value"), pairs(RIGHT))
 def test_a_value_of_its_type_passes_load_and_dump_as_it_is(member: str, value: object) -> None:
     job = JOB | {member: value}
     assert JOBS.load(job) == JOBS.dump(job) == job
 
 
-@pytest.mark.parametrize(("member", "value"), WRONG)
-def test_load_and_dump_refuse_any_other_value(member: str, value: object) -> None:
-    assert refusal(JOB | {member: value}) == {member: [TYPES[member][0]]}
+@pytest.mark.parametrize(("member", "value"), pairs(WRONG))
+def test_load_and_dump_refuse_a_value_of_another_type(member: str, value: object) -> None:
+    assert refusal(JOB | {member: value}) == {member: [COMPLAINTS[member]]}
 
 
 @pytest.mark.parametrize("member", JOB)
-def test_only_times_not_reached_may_be_left_out_and_nothing_is_null(member: str) -> None:
+def test_only_a_time_not_reached_may_be_left_out_and_nothing_is_null(member: str) -> None:
     without = {name: value for name, value in JOB.items() if name != member}
-    if member in OPTIONAL:
+    if member in ("executed_at", "completed_at"):
         assert JOBS.load(without) == JOBS.dump(without) == without
     else:
         assert refusal(without) == {member: ["Missing data for required field."]}
@@ -87,10 +88,3 @@ def test_load_refuses_an_unknown_member_which_dump_leaves_out() -> None:
     assert JOBS.validate(job) == {"unknown": ["Unknown field."]}
     assert json.dumps(JOBS.dump(job)) == json.dumps(JOB)  # in the documented order
     assert JOBS.dump([job, job], many=True) == JobSchema(many=True).dump([JOB, JOB]) == [JOB, JOB]
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"status": 99}, {"status": 600}, {"status": "404"}, {"details": {"id": 5}}, {"a": 1}]
-)
-def test_a_problem_with_another_member_or_type_is_refused(wrong: dict[str, object]) -> None:
-    assert ProblemSchema().validate({"title": "Not Found"} | wrong).keys() == wrong.keys()

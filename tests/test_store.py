@@ -1,40 +1,38 @@
 import os
-import shutil
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
-from conftest import JOB, JOB_ID, OPTIONAL, Plant
-from faults import Fault, run
+from flask import Flask
+from samples import JOB, JOB_ID, OPTIONAL, OTHER_ID, Patch, Plant, make, run, write
 
-import store
-from store import COLUMNS, JobStore, StoreError
+from schemas import Job
+from store import JobStore, StoreError
 
 ROW = tuple(JOB.values())
-COUNT = COLUMNS.index("affected_count")
 TIMES = [name for name in JOB if name.endswith("_at")]
-MISTAKES: list[tuple[str, object]] = [
+TOKEN = {"name": "laptop", "sha256": "a" * 64, "expires_at": "2026-05-16T08:00:00Z"}
+NO_TIMES = ("", " 08:00:00Z", "T08:00Z", "T08:00:00 CET")
+NO_UTC = ("", " 08:00:00Z", "T08:00:00", "T08:00:00.5Z", "T08:00:00+00:00")
+MISTAKES: tuple[tuple[str, object], ...] = (
     *((name, None) for name in JOB if name not in OPTIONAL),
     *(("job_id", text) for text in (JOB_ID.upper(), JOB_ID[:-1], JOB_ID[:-1] + "g", JOB_ID + "\n")),
-    *((name, f"2026-05-16{text}") for name in TIMES for text in ("", " 08:00:00Z", "T08:00Z")),
-    *((name, "2026-05-16T08:00:00 CET") for name in TIMES),
-    *(("max_limit", "many"), ("status", b"\x00")),
-]
+    *((name, f"2026-05-16{text}") for name in TIMES for text in NO_TIMES),
+    *(("max_limit", "many"), ("status", b"\x00"), ("name", None), ("name", b"laptop")),
+    *(("sha256", text) for text in (None, "a" * 63, "a" * 65, "A" * 64, "g" * 64)),
+    *(("expires_at", f"2026-05-16{text}") for text in NO_UTC),
+)
 
 
 @pytest.fixture(params=["WAL", "DELETE"])
-def journal(request: pytest.FixtureRequest, database: Path) -> str:
+def journal(request: pytest.FixtureRequest, database: Path) -> None:
     """Set each journal mode in turn."""
-    mode: str = request.param
-    run(f"PRAGMA journal_mode = {mode}")(database)
-    return mode
+    run(database, f"PRAGMA journal_mode = {request.param}")
 
 
 @pytest.fixture
@@ -47,47 +45,47 @@ def jobs(database: Path, plant: Plant) -> Iterator[JobStore]:
 
 
 def another(database: Path, count: int) -> Path:
-    """Make a database beside the other, whose job has a count."""
-    path = database.with_name(f"{count}.db")
-    store.create(path, [JOB | {"affected_count": count}])
+    """Make a database beside the other; its job has a count."""
+    path = make(database.with_name(f"{count}.db"))
+    write(path, JOB | {"affected_count": count})
     return path
 
 
-def count(jobs: JobStore) -> Any:
-    row = jobs.get(JOB_ID)
-    return row and row[COUNT]
+def count(jobs: JobStore) -> object:
+    job = jobs.get(JOB_ID)
+    return job and job.members["affected_count"]
 
 
 def write_elsewhere(database: Path, count: int) -> None:
     """Commit a count in a process of its own, as producers do."""
-    program = f"""import sqlite3
-connection = sqlite3.connect({str(database)!r})
-connection.execute("UPDATE bulk_action_jobs SET affected_count = {count}")
-connection.commit()"""  # noqa: S608 (a number)
-    subprocess.run([sys.executable, "-c", program], check=True)
+    program = """import sqlite3, sys
+with sqlite3.connect(sys.argv[1]) as connection:
+    connection.execute("UPDATE bulk_action_jobs SET affected_count = ?", sys.argv[2:])"""
+    subprocess.run([sys.executable, "-c", program, database, str(count)], check=True)
 
 
-# The table
+@pytest.mark.parametrize(("column", "value"), MISTAKES)
+def test_a_table_refuses_the_common_mistakes(database: Path, column: str, value: object) -> None:
+    table, row = ("tokens", TOKEN) if column in TOKEN else ("bulk_action_jobs", JOB)
+    with pytest.raises(sqlite3.IntegrityError, match=column):
+        write(database, row | {column: value}, table)
 
 
-@pytest.mark.parametrize(("member", "value"), MISTAKES)
-def test_the_table_refuses_the_common_mistakes(plant: Plant, member: str, value: object) -> None:
-    with pytest.raises(sqlite3.IntegrityError, match=member):
-        plant(**{member: value})
+def test_a_name_has_one_token_and_a_token_one_name(database: Path) -> None:
+    for row in ("name, hex(zeroblob(32))", "'another', sha256"):
+        with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
+            run(database, f"INSERT INTO tokens SELECT {row}, NULL FROM tokens")  # noqa: S608 (constants)
 
 
-# Reading
-
-
-@pytest.mark.parametrize("name", ["a b", "%41", "a?mode=rwc", "a#b", "it's", "Größe-作業"])
+@pytest.mark.parametrize("name", ["a b", "%41", "a?mode=rwc", "a#b", "it's", "Größe-作業", "{}"])
 def test_any_path_works(tmp_path: Path, name: str) -> None:
-    path = tmp_path / name / f"{name}.db"
-    path.parent.mkdir()
-    store.create(path, [JOB])
+    folder = tmp_path / name
+    folder.mkdir()
+    path = another(folder / "jobs.db", 1).rename(folder / f"{name}.db")
     with closing(JobStore(path)) as jobs:
-        assert jobs.get(JOB_ID) == ROW
-    beside = {child.name for child in path.parent.iterdir()}
-    assert beside <= {path.name, f"{path.name}-wal", f"{path.name}-shm"}
+        assert count(jobs) == 1
+        beside = {child.name for child in folder.iterdir()}
+        assert beside == {path.name, f"{path.name}-wal", f"{path.name}-shm"}
 
 
 def test_many_threads_share_one_connection(jobs: JobStore, database: Path) -> None:
@@ -101,9 +99,6 @@ def test_many_threads_share_one_connection(jobs: JobStore, database: Path) -> No
     assert links.count(str(database)) == 1
 
 
-# Changes of the file
-
-
 @pytest.mark.usefixtures("journal")
 def test_a_commit_is_seen_by_the_next_read(jobs: JobStore, plant: Plant) -> None:
     for number in range(5):
@@ -113,7 +108,7 @@ def test_a_commit_is_seen_by_the_next_read(jobs: JobStore, plant: Plant) -> None
 
 @pytest.mark.usefixtures("journal")
 def test_a_file_renamed_into_place_is_seen_by_the_next_read(jobs: JobStore, database: Path) -> None:
-    run("PRAGMA wal_checkpoint(TRUNCATE)")(database)
+    run(database, "PRAGMA wal_checkpoint(TRUNCATE)")
     for number in range(5):
         path = another(database, number)
         os.utime(path, ns=(1, 1))  # as rsync and cp -p may leave it
@@ -123,101 +118,84 @@ def test_a_file_renamed_into_place_is_seen_by_the_next_read(jobs: JobStore, data
     assert count(jobs) == 42
 
 
-def test_a_restored_database_is_read_whole(journal: str, jobs: JobStore, database: Path) -> None:
-    def poll(_: int, pages_to_come: int, __: int) -> None:
-        if pages_to_come and journal == "WAL":  # else readers wait
-            assert count(jobs) == before
+def test_a_link_is_followed_to_each_file_that_it_names(database: Path) -> None:
+    link, new = database.with_name("link.db"), database.with_name("new link")
+    with closing(JobStore(link)) as jobs:
+        for number in (1, 2, 3):
+            new.symlink_to(another(database, number))
+            new.replace(link)
+            assert count(jobs) == number
+            write_elsewhere(link, number + 10)
+            assert count(jobs) == number + 10
 
-    before = count(jobs)
-    for number in range(3):
-        with (
-            closing(sqlite3.connect(another(database, number))) as source,
-            closing(sqlite3.connect(database)) as target,
-        ):
-            source.backup(target, pages=1, progress=poll)  # as .restore of the sqlite3 shell
-        assert count(jobs) == (before := number)
+
+@pytest.mark.parametrize("name", ["jobs.db", "link.db"])
+def test_a_removed_wal_heals(database: Path, plant: Plant, name: str) -> None:
+    plant()
+    database.with_name("link.db").symlink_to(database)
+    with closing(JobStore(database.with_name(name))) as jobs:
+        assert jobs.get(JOB_ID) == ROW
+        run(database, "PRAGMA wal_checkpoint(TRUNCATE)")
+        database.with_name("jobs.db-wal").unlink()
+        assert jobs.get(JOB_ID) == ROW
+        for number in (1, 2):
+            write_elsewhere(database, number)
+            assert count(jobs) == number
+
+
+@pytest.mark.usefixtures("journal")
+def test_a_restored_database_is_seen_by_the_next_read(jobs: JobStore, database: Path) -> None:
+    source, target = sqlite3.connect(another(database, 1)), sqlite3.connect(database)
+    with closing(source), closing(target):
+        source.backup(target)  # as .restore of the sqlite3 shell
+    assert count(jobs) == 1
     write_elsewhere(database, 42)
     assert count(jobs) == 42
-    with closing(sqlite3.connect(database)) as connection:
-        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
-def test_a_removed_wal_heals(jobs: JobStore, database: Path) -> None:
-    run("PRAGMA wal_checkpoint(TRUNCATE)")(database)
-    database.with_name("jobs.db-wal").unlink()
-    assert jobs.get(JOB_ID) == ROW
-    for number in (1, 2):
-        write_elsewhere(database, number)
-        assert count(jobs) == number
+def test_an_older_sqlite_is_named(database: Path, monkeypatch: Patch) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 36, 9))
+    with pytest.raises(StoreError, match=r"^SQLite 3\.37 or later is needed: "):
+        JobStore(database)
 
 
-def test_a_touch_heals_a_removed_shm(jobs: JobStore, database: Path) -> None:
-    database.with_name("jobs.db-shm").unlink()
-    with closing(sqlite3.connect(database)):  # which keeps the -wal of the next commit
-        write_elsewhere(database, 1)
-        database.touch()
-        assert count(jobs) == 1
+def test_a_database_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+    link = tmp_path / "link.db"
+    link.symlink_to(tmp_path / "nothing" / "jobs.db")
+    for path, reason in ((link, "unable to open"), (Path(__file__, "a", "jobs.db"), "Not a dir")):
+        with pytest.raises(StoreError, match=f"^cannot make {path}: {reason}"):
+            JobStore(path).init()
 
 
-def test_all_three_files_restored_are_read(jobs: JobStore, database: Path, plant: Plant) -> None:
-    plant(affected_count=1)  # it is in the -wal
-    (backup := database.with_name("backup")).mkdir()
-    for path in database.parent.glob("jobs.db*"):
-        shutil.copy(path, backup)
-    plant(affected_count=2)
-    assert count(jobs) == 2
-    for path in database.parent.glob("jobs.db*"):
-        path.unlink()
-    for path in backup.iterdir():
-        shutil.copy(path, database.parent)
-    assert count(jobs) == 1
-    write_elsewhere(database, 3)
-    assert count(jobs) == 3
+def test_jobs_init_leaves_a_complete_file_in_its_journal_mode(app: Flask, database: Path) -> None:
+    run(database, "PRAGMA journal_mode = DELETE")
+    result = app.test_cli_runner().invoke(args=["jobs", "init"])
+    assert (result.exit_code, "left as it is" in result.stderr) == (1, True)
+    assert database.read_bytes()[18:20] == b"\1\1"  # 2 is WAL
 
 
-# Faults of the file
+def test_a_database_that_many_make_at_once_has_the_jobs_of_all(tmp_path: Path) -> None:
+    def init(number: int) -> tuple[int, int]:
+        jobs = JobStore(tmp_path / "a" / "jobs.db")
+        jobs.init()
+        return jobs.put([Job((f"{number:08x}{JOB_ID[8:]}", *ROW[1:]))])
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(init, range(8))) == [(1, 0)] * 8
 
 
-def test_a_fault_lasts_until_it_is_repaired(jobs: JobStore, database: Path, fault: Fault) -> None:
-    run("PRAGMA wal_checkpoint(TRUNCATE)")(database)
-    fault.do(database)
-    with pytest.raises(StoreError, match=f"cannot read {database}: .*{fault.reason}"):
-        jobs.get(JOB_ID)
-    for path in database.parent.glob("jobs.db*"):
-        path.rmdir() if path.is_dir() else path.unlink()
-    another(database, 0).replace(database)
-    assert count(jobs) == 0
+def test_jobs_are_put_all_or_none(jobs: JobStore) -> None:
+    with pytest.raises(StoreError, match="updated_at"):
+        jobs.put([Job((OTHER_ID, *ROW[1:])), Job((*ROW[:-1], None))])
+    assert (jobs.get(JOB_ID), jobs.get(OTHER_ID)) == (ROW, None)
 
 
-def test_a_lock_is_waited_for_a_second(database: Path, plant: Plant) -> None:
-    plant()
-    run("PRAGMA journal_mode = DELETE")(database)
-    with closing(JobStore(database)) as jobs, closing(sqlite3.connect(database)) as writer:
-        writer.execute("BEGIN EXCLUSIVE")
-        start = time.monotonic()
-        with pytest.raises(StoreError, match="locked"):
-            jobs.get(JOB_ID)
-        assert 0.9 < time.monotonic() - start < 2.9
-        writer.rollback()
-        assert jobs.get(JOB_ID) == ROW
-
-
-# Writing
-
-
-@pytest.mark.parametrize("suffix", ["", "-wal", "-journal"])
-def test_create_leaves_what_is_there_as_it_is(tmp_path: Path, suffix: str) -> None:
-    there = tmp_path / f"jobs.db{suffix}"
-    there.write_text("mine")
-    with pytest.raises(StoreError, match=f"{there} exists already"):
-        store.create(tmp_path / "jobs.db")
-    assert there.read_text() == "mine"
-    assert list(tmp_path.iterdir()) == [there]
-
-
-def test_another_writer_can_commit_while_put_waits_for_more_jobs(database: Path) -> None:
-    def jobs() -> Iterator[dict[str, Any]]:
-        yield JOB
-        run("CREATE TABLE another (job_id)")(database)
-
-    assert store.put(database, jobs()) == (1, 0)
+def test_a_writer_waits_for_another(jobs: JobStore, database: Path) -> None:
+    writer = sqlite3.connect(database, isolation_level=None)
+    with closing(writer), ThreadPoolExecutor(1) as thread:
+        writer.execute("BEGIN IMMEDIATE")
+        waiting = thread.submit(jobs.put, [Job(ROW)])
+        with pytest.raises(TimeoutError):
+            waiting.result(1.3)  # longer than a reader waits
+        writer.execute("COMMIT")
+        assert waiting.result(9) == (0, 1)

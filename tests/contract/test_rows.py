@@ -4,13 +4,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import pytest
 from checking import LENIENT
-from conftest import JOB, JOB_ID, OPTIONAL, Get, Plant
-from faults import run
 from hypothesis import given
 from hypothesis import strategies as st
 from problem import assert_problem
+from samples import JOB, JOB_ID, OPTIONAL, Get, Log, Plant, loosen
 
 INTEGER = st.integers(-(2**63), 2**63 - 1)
 TEXT = st.text(st.characters(codec="utf-8"))
@@ -22,33 +20,29 @@ TIME = st.builds(
 )
 NO_TIME = st.sampled_from(["2026-05-16 08:00:00Z", "2026-05-16T08:00:00", "2026-02-29T08:00:00Z"])
 OTHER: st.SearchStrategy[Any] = st.floats(allow_nan=False) | st.binary()
-MEMBERS = {
+RIGHT = {"int": INTEGER, "str": TEXT, "time": TIME}
+WRONG = {
+    "int": OTHER | TEXT | st.integers(0, 9).map(float),
+    "str": OTHER | INTEGER,
+    "time": OTHER | INTEGER | TEXT | NO_TIME,
+}
+KINDS = {
     name: "time" if name.endswith("_at") else type(value).__name__
     for name, value in JOB.items()
     if name != "job_id"
 }
-RIGHT = {"int": INTEGER, "str": TEXT, "time": TIME}
-WRONG = {"int": OTHER | TEXT, "str": OTHER | INTEGER, "time": OTHER | INTEGER | TEXT | NO_TIME}
 
 
 def wrong(name: str) -> st.SearchStrategy[Any]:
-    values = WRONG[MEMBERS[name]] if name in OPTIONAL else WRONG[MEMBERS[name]] | st.none()
-    return values | st.just(float(JOB[name])) if MEMBERS[name] == "int" else values
-
-
-@pytest.fixture
-def loose(database: Path) -> None:
-    """Make the table anew as another producer might: it holds anything."""
-    run("DROP TABLE bulk_action_jobs")(database)
-    run(f"CREATE TABLE bulk_action_jobs ({', '.join(JOB)}, PRIMARY KEY (job_id))")(database)
+    return WRONG[KINDS[name]] if name in OPTIONAL else WRONG[KINDS[name]] | st.none()
 
 
 @LENIENT
-@given(st.data(), st.sets(st.sampled_from(sorted(MEMBERS)), min_size=1, max_size=3))
-@pytest.mark.usefixtures("loose")
+@given(st.data(), st.sets(st.sampled_from(sorted(KINDS)), min_size=1, max_size=3))
 def test_a_broken_row_is_a_500_whose_log_names_job_and_members_until_it_is_mended(
-    get: Get, plant: Plant, caplog: pytest.LogCaptureFixture, data: st.DataObject, names: set[str]
+    get: Get, plant: Plant, database: Path, caplog: Log, data: st.DataObject, names: set[str]
 ) -> None:
+    loosen(database)
     plant()
     assert get().status_code == 200
     plant(**{name: data.draw(wrong(name)) for name in names})
@@ -65,11 +59,16 @@ def test_a_broken_row_is_a_500_whose_log_names_job_and_members_until_it_is_mende
 def test_a_row_that_keeps_the_contract_is_served_as_stored(
     get: Get, plant: Plant, data: st.DataObject
 ) -> None:
-    """The CHECKs of schema.sql take it."""
-    members = {
-        name: data.draw(st.none() | RIGHT[kind] if name in OPTIONAL else RIGHT[kind])
-        for name, kind in MEMBERS.items()
-    }
-    plant(**members)
-    job = {name: value for name, value in (JOB | members).items() if value is not None}
-    assert list(get().get_json().items()) == list(job.items())
+    rights = {name: RIGHT[kind] for name, kind in KINDS.items()}
+    rights |= {name: st.none() | rights[name] for name in OPTIONAL}
+    job = JOB | {name: data.draw(right) for name, right in rights.items()}
+    plant(**job)  # the CHECKs of schema.sql take it
+    members = [(name, value) for name, value in job.items() if value is not None]
+    assert list(get().get_json().items()) == members
+
+
+def test_equal_values_of_other_types_are_told_apart(get: Get, plant: Plant, database: Path) -> None:
+    loosen(database)
+    for value, status in ((1, 200), (1.0, 500), (1, 200), ("1", 500)):
+        plant(affected_count=value)
+        assert get().status_code == status
