@@ -24,6 +24,7 @@ DEV = find_spec("jsonschema_rs") is not None
 NEEDS = {
     "contract": DEV,
     "shell": all(map(shutil.which, ("make", "curl", "sqlite3", "sha256sum"))),
+    "shell/test_embedding.py": find_spec("granian") is not None,
 }
 collect_ignore = ["browser", "container", "tools", "torture"]  # run when they are asked for
 collect_ignore += [] if "CI" in os.environ else [name for name, met in NEEDS.items() if not met]

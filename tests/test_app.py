@@ -231,7 +231,10 @@ def test_flask_run_says_how_to_try_the_demo(
     assert caplog.messages == [f"FLASK_DATABASE is not set: serving the demo. Try: {command}"]
 
 
-def test_flask_run_refuses_a_faulty_file_in_one_line(database: Path, fault: Fault) -> None:
+def test_flask_run_refuses_a_faulty_file_in_one_line(
+    monkeypatch: Patch, database: Path, fault: Fault
+) -> None:
+    monkeypatch.setattr("flask.cli.run_simple", lambda *_, **__: None)
     fault.do(database)
     host = FlaskGroup(create_app=lambda: create_app({"DATABASE": database}))
     result = CliRunner().invoke(host, ["run"])
