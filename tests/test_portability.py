@@ -13,7 +13,10 @@ from serving import ROOT, serving, talk
 from demo import TOKEN, job_id
 
 MODULES = ("fcntl", "grp", "pwd", "resource", "syslog", "termios", "tty")
-FLAGS = ("O_APPEND", "O_CREAT", "O_EXCL", "O_RDONLY", "O_RDWR", "O_TRUNC", "O_WRONLY")
+FLAGS = (
+    *("O_APPEND", "O_CREAT", "O_EXCL", "O_RDONLY", "O_RDWR", "O_TRUNC", "O_WRONLY"),
+    "O_NONBLOCK",  # Python's own shutil uses it, once it has seen that this is POSIX
+)
 FUNCTIONS = (
     *("chown", "chroot", "fchmod", "fchown", "fork", "geteuid", "getegid", "getgid", "getuid"),
     *("killpg", "lchown", "mkfifo", "mknod", "nice", "openpty", "posix_spawn", "pread", "pwrite"),
