@@ -154,3 +154,16 @@ def test_the_page_is_kept_for_an_hour(client: FlaskClient, path: str) -> None:
     with client.get(path) as response:
         assert response.status_code == 200
         assert response.headers["Cache-Control"] == "public, max-age=3600"
+
+
+def test_an_asynchronous_hook_gets_the_advice_of_flask(
+    app: Flask, get: Get, monkeypatch: Patch, caplog: Log
+) -> None:
+    monkeypatch.setitem(sys.modules, "asgiref.sync", None)  # it is not installed
+
+    @app.before_request
+    async def hook() -> None:
+        """Do nothing."""
+
+    assert_problem(get(), 500)
+    assert "Install Flask with the 'async' extra" in caplog.text

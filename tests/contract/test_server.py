@@ -97,3 +97,13 @@ def test_another_server_starts_on_a_faulty_file_says_so_and_heals(
         assert re.search(f"ERROR in app: .*{FAULTS['missing'].reason}", server.output())
         away.rename(database)
         assert (status(server), status(server, "/healthz")) == (404, 200)
+
+
+def test_a_worker_recycled_during_a_fault_does_not_end_the_service(database: Path) -> None:
+    command = (*GUNICORN, "--max-requests", "1")
+    with serving(*command, settings={"FLASK_DATABASE": database}) as server:
+        away = database.rename(database.with_name("away.db"))
+        assert [status(server) for _ in range(4)] == [500] * 4
+        away.rename(database)
+        assert status(server) == 404
+        assert server.output().count("Booting worker") > 3

@@ -8,6 +8,8 @@ import json
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -17,6 +19,7 @@ from contextlib import closing, contextmanager
 from http.client import HTTPConnection, HTTPException
 from itertools import count, takewhile
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -56,6 +59,7 @@ class Stage:
         self.path, self.server = path, server
         self.journal = "WAL"  # of the files to come; DELETE keeps no -wal
         self.begun = self.committed = 1  # the last state that a request may and must see
+        self.latest = 1  # the last that came
         self.statuses: Counter[int] = Counter()  # of the requests begun while it is here
         self.wrong: list[str] = []
         self.connection = HTTPConnection("127.0.0.1", server.port, timeout=20)
@@ -74,7 +78,7 @@ class Stage:
             return 0
         statuses[response.status] += 1
         if response.status == 200:
-            number = got["affected_count"]
+            self.latest = number = int(got["affected_count"])
             if got != job(index, number) or not floor <= number <= self.begun:
                 self.wrong.append(f"{floor} to {self.begun}: {got}")
         elif got["status"] != response.status:
@@ -223,3 +227,50 @@ def test_it_ends_within_five_seconds_and_cuts_no_answer_short(database: Path, pl
         assert server.process.wait(20) == 0
         assert time.monotonic() - start < 5
     assert all(b" 200 " in answer and answer.endswith(b"}\n") for answer in answers)
+
+
+def test_what_a_replica_by_litestream_serves_was_committed_and_comes_within_seconds(
+    stage: Stage, ticks: Iterator[int], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Its tokens come with its jobs. Here both machines are folders."""
+    litestream = str(Path(sys.executable).with_name("litestream"))
+    folder = tmp_path / "replica"
+    folder.mkdir()
+    path, new, away = folder / "jobs.db", folder / "new.db", (tmp_path / "away").as_uri()
+    lags = []
+
+    def fetch() -> bool:
+        """Restore the latest state into the file that is served, as docs/replication.md does."""
+        download = [litestream, "restore", "-o", str(new), away]
+        new.unlink(missing_ok=True)
+        if subprocess.run(download, capture_output=True, timeout=60).returncode:
+            return False
+        return subprocess.run(["sqlite3", path, f".restore {new}"], check=True).returncode == 0
+
+    def catches_up() -> bool:
+        assert fetch()
+        replica.ask()
+        replica.committed = replica.latest  # never back
+        return replica.latest == stage.committed
+
+    command = [litestream, "replicate", str(stage.path), away]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as copier:
+        try:
+            wait_until(fetch)
+            with serving(*RECOMMENDED, settings={"FLASK_DATABASE": path}) as server:
+                replica = Stage(path, server)
+                with stage.load(2):
+                    for _ in ticks:
+                        stage.commit()
+                        replica.begun = stage.begun
+                        start = time.monotonic()
+                        wait_until(catches_up)
+                        lags.append(time.monotonic() - start)
+                replica.connection.close()
+        finally:
+            copier.terminate()
+    assert not replica.wrong, replica.wrong[:3]
+    assert set(replica.statuses) == {200}
+    assert median(lags) < 10
+    with capfd.disabled():
+        print(f"\nbehind by {median(lags):.1f} s in the median, {max(lags):.1f} s at the most")
