@@ -98,7 +98,7 @@ def _add_job(app: ServiceFlask, store: JobStore) -> None:
             return Response(b"", 304, headers)
         return Response(body, 200, [*headers, ("Content-Type", "application/json")])
 
-    app.job_rule = next(app.url_map.iter_rules("get_bulk_action_job"))
+    app.job_rule = next(rule for rule in app.url_map.iter_rules() if rule.rule == JOB_PATH)
 
 
 def _represent(*values: Any) -> tuple[bytes, str, list[tuple[str, str]]]:
