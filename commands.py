@@ -8,7 +8,7 @@ import json
 import re
 import secrets
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,14 +17,12 @@ from typing import BinaryIO
 import click
 from flask import current_app
 from flask.cli import AppGroup, FlaskGroup
-from marshmallow import ValidationError
 
 import captured
 import demo
-from captured import CapturedError
-from schemas import Job, JobSchema
-from store import JobStore, StoreError
-from web.settings import SettingError
+from errors import CapturedError, SettingError, StoreError
+from schemas import MEMBERS
+from store import JobStore
 
 _MOST_LINES = 20  # of complaints about the jobs of a file
 _LISTED = ("job_id", "status", "progress_percent", "action_type", "created_by", "updated_at")
@@ -41,17 +39,19 @@ def flask_command() -> str | None:
     return context.command.name or ""
 
 
-def flask_run_address() -> str | None:
-    """Return the URL at which `flask run` will serve this application, or None if not known."""
-    if flask_command() != "run":
-        return None
-    context = click.get_current_context()
-    options, served = context.params, context.obj.app_import_path or "app.py"
-    if not options["port"] or Path(served.partition(":")[0]).stem != "app":  # it serves a host
-        return None
-    host = options["host"].replace("0.0.0.0", "127.0.0.1")  # noqa: S104 (it is the user's)
-    scheme, host = "https" if options["cert"] else "http", f"[{host}]" if ":" in host else host
-    return f"{scheme}://{host}:{options['port']}"
+def demo_hint() -> str:
+    """Return how to try the demo, at the URL that `flask run` is about to serve."""
+    url = "URL"
+    if flask_command() == "run":
+        context = click.get_current_context()
+        host = context.params["host"].replace("0.0.0.0", "127.0.0.1")  # noqa: S104 (the user's)
+        application = context.obj.app_import_path or "app"
+        if Path(application.partition(":")[0]).stem == "app":  # else it is a host's, at its path
+            url = f"http://{f'[{host}]' if ':' in host else host}:{context.params['port']}"
+    command = (
+        f'curl -H "Authorization: Bearer {demo.TOKEN}" {url}/api/actions/bulk/jobs/{demo.JOB_ID}'
+    )
+    return f"FLASK_DATABASE is not set: serving the demo. Try: {command}"
 
 
 @contextmanager
@@ -69,7 +69,7 @@ def one_line() -> Iterator[None]:
 def _store(*, writes: bool = False) -> JobStore:
     """Return the store of FLASK_DATABASE, or, if a command only reads, of the demo."""
     store: JobStore = current_app.extensions["bulk_action_jobs"]
-    if current_app.config.get("DATABASE") is None:
+    if current_app.config["DATABASE"] is None:
         if writes:
             remedy = f"set it to the path of your database (the demo takes the token {demo.TOKEN})"
             raise SettingError(f"FLASK_DATABASE is not set: {remedy}")
@@ -86,7 +86,7 @@ def _printable(value: object) -> str:
 
 def _print_table(*rows: tuple[object, ...]) -> None:
     """Print rows, the head first, in aligned columns."""
-    texts = [[_printable(cell) for cell in row] for row in rows]
+    texts = [[_printable("" if cell is None else cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
     for row in texts:
         click.echo("  ".join(map(str.ljust, row, widths)).rstrip())
@@ -106,7 +106,7 @@ def init() -> None:
     done = "Added the missing tables to" if store.path.exists() else "Made"
     if not store.init():
         raise StoreError(f"{path} exists already, with every table: it is left as it is")
-    click.echo(_printable(f"{done} {path}."))
+    click.echo(f"{done} {path}.")
 
 
 @jobs.command("import")
@@ -125,13 +125,11 @@ def import_(file: BinaryIO, ignore_unknown: bool) -> None:
     with progress as counted:
         found, bad, notes = captured.review(counted, ignore_unknown=ignore_unknown)
     _complain(bad)
-    if bad or not found:
-        what = (
-            f"{len(bad)} of {len(bad) + len(found)} jobs are bad"
-            if bad
-            else "there is no job in it"
-        )
-        raise click.ClickException(f"{what}: nothing is imported.")
+    if bad:
+        count = f"{len(bad)} of {len(bad) + len(found)} jobs are bad"
+        raise click.ClickException(f"{count}: nothing is imported.")
+    if not found:
+        raise click.ClickException("there is no job in it: nothing is imported.")
     added, replaced = store.put(found)
     _complain(notes)
     if len(notes) > _MOST_LINES:
@@ -142,32 +140,22 @@ def import_(file: BinaryIO, ignore_unknown: bool) -> None:
 @jobs.command("list")
 @click.option("--status", help="Only jobs of this status.")
 @click.option("--limit", default=20, type=click.IntRange(0, 2**63 - 1), help="0 is all; else 20.")
-@click.option("--json", "as_json", is_flag=True, help="One job per line, as import reads it.")
+@click.option("--json", "as_json", is_flag=True, help="As they are stored, one job per line.")
 @one_line()
 def list_(status: str | None, limit: int, as_json: bool) -> None:
     """List jobs, the last updated first."""
     store = _store()
     status = status and _printable(status)  # what is not UTF-8 is nothing that SQLite takes
-    found = store.newest(status, limit or -1)
+    found = [dict(zip(MEMBERS, job, strict=True)) for job in store.newest(status, limit or -1)]
     if as_json:
-        _print_json(found)
+        for job in found:
+            click.echo(json.dumps(job, default=repr))
     else:
-        rows = [tuple(job.members.get(name, "") for name in _LISTED) for job in found]
+        rows = [tuple(job[name] for name in _LISTED) for job in found]
         _print_table(("ID", "STATUS", "PERCENT", "ACTION", "BY", "UPDATED"), *rows)
     total = store.count(status)
     if 0 < limit < total:
         click.echo(f"{limit:,} of {total:,} shown: --limit 0 shows all.", err=True)
-
-
-def _print_json(found: Iterable[Job]) -> None:
-    """Print jobs as `import` reads them; complain about those that break the contract."""
-    schema = JobSchema()
-    for job in found:
-        try:
-            click.echo(json.dumps(schema.dump(job.members)))
-        except ValidationError as error:
-            name = job.members.get("job_id")
-            _complain([f"job {name} breaks the contract and is left out: {error.messages}"])
 
 
 @tokens.command("create")

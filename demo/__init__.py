@@ -6,21 +6,10 @@ import zlib
 from contextlib import closing
 from pathlib import Path
 
-from store import StoreError
+from errors import StoreError
 
 TOKEN = "demo-token"  # noqa: S105 (public: it opens no other jobs)
-
-
-def job_id(digit: int) -> str:
-    """Return the id of a demo job: 1 to 8, or 9 for the broken one."""
-    return "xxxxxxxx-xxxx-4xxx-8xxx-xxxxxxxxxxxx".replace("x", str(digit))
-
-
-def hint(address: str | None) -> str:
-    """Return what to tell whoever starts the demo, by its URL, or None if that is not known."""
-    job = f"{address or 'URL'}/api/actions/bulk/jobs/{job_id(7)}"
-    command = f'curl -H "Authorization: Bearer {TOKEN}" {job}'
-    return f"FLASK_DATABASE is not set: serving the demo. Try: {command}"
+JOB_ID = "77777777-7777-4777-8777-777777777777"  # of the one that runs each minute
 
 
 def make(path: Path) -> None:
@@ -40,9 +29,8 @@ def make(path: Path) -> None:
             new.replace(path)
     except (OSError, sqlite3.Error) as error:
         if _version(path) != version:  # else another process was quicker, as Windows tells
-            reason = getattr(error, "strerror", None) or error
             remedy = "its folder needs room and write permission; or set FLASK_DATABASE"
-            raise StoreError(f"cannot make the demo {path}: {reason}: {remedy}") from error
+            raise StoreError(f"cannot make the demo {path}: {error}: {remedy}") from error
 
 
 def _version(path: Path) -> int | None:

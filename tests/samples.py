@@ -12,7 +12,6 @@ from flask import Flask
 from serving import ROOT
 from werkzeug.test import TestResponse
 
-import demo
 from schemas import JobSchema
 
 Plant = Callable[..., None]
@@ -28,6 +27,10 @@ OTHER_ID = "00000000-0000-4000-8000-000000000000"
 OPTIONAL = {name for name, field in JobSchema().fields.items() if not field.required}
 
 
+def demo_id(digit: int) -> str:
+    return "xxxxxxxx-xxxx-4xxx-8xxx-xxxxxxxxxxxx".replace("x", str(digit))
+
+
 def demo_job(digit: int) -> dict[str, Any]:
     """Return a job of the demo as it is on 2026-05-16 at noon, UTC."""
     with closing(sqlite3.connect(":memory:")) as connection:
@@ -35,7 +38,7 @@ def demo_job(digit: int) -> dict[str, Any]:
         connection.executescript((ROOT / "demo" / "demo.sql").read_text("utf-8"))
         connection.execute("UPDATE clock SET now = 1778932800")
         get = "SELECT * FROM bulk_action_jobs WHERE job_id = ?"
-        return dict(connection.execute(get, (demo.job_id(digit),)).fetchone())
+        return dict(connection.execute(get, (demo_id(digit),)).fetchone())
 
 
 JOB = demo_job(1) | {  # completed; rare but valid values

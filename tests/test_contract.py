@@ -8,7 +8,7 @@ import pytest
 import yaml
 from flask import Flask
 from flask.testing import FlaskClient
-from samples import url
+from samples import demo_id, url
 from serving import ROOT
 
 import demo
@@ -106,14 +106,14 @@ def test_every_known_value_and_every_job_of_the_demo_is_offered_as_an_example() 
     states = [example["value"]["status"] for example in examples]
     assert states == ["running", "completed", "scheduled", "failed", "cancelled", "cancelled"]
     offered = {example["value"] for example in OPERATION["parameters"][0]["examples"].values()}
-    assert offered == {demo.job_id(digit) for digit in range(1, 10)}
+    assert offered == {demo_id(digit) for digit in range(1, 10)}
 
 
 def test_each_headers_example_is_one_that_is_sent(demo_client: FlaskClient) -> None:
     headers = {"X-Request-Id": HEADERS["X-Request-Id"]["example"]}
     refused = demo_client.get(url(), headers=headers).headers
     headers["Authorization"] = f"Bearer {demo.TOKEN}"
-    job = demo_client.get(url(demo.job_id(2)), headers=headers).headers
+    job = demo_client.get(url(demo_id(2)), headers=headers).headers
     sent = {**refused, **job, "NoStore": refused["Cache-Control"]}
     for name in HEADERS.keys() - {"ETag"}:  # that is another one each minute
         assert str(HEADERS[name]["example"]) == sent[name]

@@ -6,7 +6,7 @@ import pytest
 from flask.testing import FlaskClient
 from samples import TOKEN, MakeApp, Patch, Plant, url
 
-from web.settings import SettingError
+from errors import SettingError
 
 FRONT_END = "http://localhost:3000"
 EXPOSED = {"Access-Control-Expose-Headers": "ETag, Retry-After, WWW-Authenticate, X-Request-Id"}

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from samples import url
+from samples import demo_id, url
 from serving import ROOT, serving, talk
 
-from demo import TOKEN, job_id
+from demo import TOKEN
 
 MODULES = ("fcntl", "grp", "pwd", "resource", "syslog", "termios", "tty")
 FLAGS = (
@@ -48,7 +48,7 @@ def test_it_makes_databases_and_serves_the_demo_without_posix(copy: Path) -> Non
         environment = os.environ | {"FLASK_DATABASE": "jobs.db"}
         subprocess.run([*COMMAND, *command.split()], cwd=copy, env=environment, check=True)
     with serving(*COMMAND, "run", cwd=copy) as server:
-        request = f"GET {url(job_id(1))} HTTP/1.0\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
+        request = f"GET {url(demo_id(1))} HTTP/1.0\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
         assert b" 200 " in talk(server.port, request.encode())
 
 

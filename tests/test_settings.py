@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from samples import MakeApp, Patch, make
 
-from web.settings import SettingError
+from errors import SettingError
 
 ON = ("1", "true", "True", "yes", "YES", "on", "On", True, 1)
 OFF = ("0", "false", "FALSE", "no", "No", "off", "OFF", "", False, 0, None)

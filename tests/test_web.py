@@ -23,8 +23,8 @@ ANSWERS = (
 )
 INSTANCES = (
     *(("/a b%", "/a%20b%25"), ("/a?b#c", "/a%3Fb%23c"), ("/\xc3\xbc\xff", "/%C3%BC%FF")),
-    *(("/\n\x1b[31m", "/%0A%1B%5B31m"), ("//host:port/..//a", "/.//host:port/..//a")),
-    *(("a:b", "./a:b"), ("/a:b/c", "/a:b/c")),
+    *(("/\n\x1b[31m", "/%0A%1B%5B31m"), ("//host:port/..//a", "/host:port/..//a")),
+    *(("a:b", "/a:b"), ("/a:b/c", "/a:b/c")),
 )
 
 
@@ -80,7 +80,7 @@ def test_each_request_is_a_line_of_the_log_at_info(
 
 
 @pytest.mark.usefixtures("quiet")
-def test_the_log_goes_to_standard_output_once_with_its_time_in_utc(
+def test_the_log_goes_to_standard_output_once_with_its_time_and_its_offset_from_utc(
     make_app: MakeApp, database: Path, monkeypatch: Patch
 ) -> None:
     output = io.StringIO()
@@ -94,7 +94,7 @@ def test_the_log_goes_to_standard_output_once_with_its_time_in_utc(
     finally:
         monkeypatch.undo()
         time.tzset()
-    pattern = r"(\S{19}\.\d{3}Z) [0-9a-f]{32} - GET /healthz 200 \d+\n"
+    pattern = r"(\S{19}\+0530) [0-9a-f]{32} - GET /healthz 200 \d+\n"
     match = re.fullmatch(pattern, output.getvalue())
     assert match
     assert abs((datetime.now(UTC) - datetime.fromisoformat(match[1])).total_seconds()) < 60

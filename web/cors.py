@@ -1,19 +1,17 @@
 """Cross-origin requests (CORS, in the Fetch standard), by flask-cors."""
 
 import re
-from collections.abc import Sequence
 
 from flask import Flask, Response
 from flask_cors import CORS
 
+from errors import SettingError
 from web import framework
-from web.settings import SettingError
 
-_ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9._~-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?")
-_DEFAULT_PORTS = {"http": "80", "https": "443"}  # browsers leave them out
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._~-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
 
-def allow_origins(app: Flask, setting: object, paths: Sequence[str]) -> None:
+def allow_origins(app: Flask, setting: object, paths: list[str]) -> None:
     """Let pages of other origins read `paths`, rules of routes. A preflight needs no token.
 
     `setting` is "*", or origins: a list, or a string with spaces or commas between. A page may send
@@ -27,7 +25,7 @@ def allow_origins(app: Flask, setting: object, paths: Sequence[str]) -> None:
     CORS(
         app,
         resources=[path.replace("<id>", r"[^/]+\Z") for path in paths],
-        origins=[_pattern(origin) for origin in origins],
+        origins=[origin if origin == "*" else _pattern(origin) for origin in origins],
         methods=["GET", "HEAD"],
         expose_headers=["ETag", "Retry-After", "X-Request-Id", "WWW-Authenticate"],
         max_age=600,  # seconds that a browser remembers a preflight
@@ -42,22 +40,19 @@ def allow_origins(app: Flask, setting: object, paths: Sequence[str]) -> None:
             response.vary.add("Origin")
         return response
 
+    def preflight(**_: str) -> Response:
+        return framework.Response(b"", 204, [("Allow", "GET, HEAD, OPTIONS")])
+
     for path in paths:
-        app.add_url_rule(path, "preflight", _preflight, methods=["OPTIONS"])
+        app.add_url_rule(path, "preflight", preflight, methods=["OPTIONS"])
 
 
-def _pattern(origin: object) -> "str | re.Pattern[str]":
-    """Return what flask-cors compares with the Origin that a browser sends (RFC 6454, 6.2)."""
-    if origin == "*":
-        return "*"
-    match = _ORIGIN.fullmatch(str(origin).lower())
-    if not match:
+def _pattern(origin: object) -> re.Pattern[str]:
+    """Return a pattern of the Origin that a browser sends, without a default port (RFC 6454, 6.2).
+
+    flask-cors takes a compiled one as it is. Of a string it guesses whether it is a pattern.
+    """
+    sent = re.sub(r"^(http:.+):80$|^(https:.+):443$", r"\1\2", str(origin).lower())
+    if not _ORIGIN.fullmatch(sent):
         raise SettingError(f"FLASK_CORS_ORIGINS: {origin!r} is no origin: write http://HOST:PORT")
-    scheme, host, port = match.groups()
-    suffix = "" if port in (None, _DEFAULT_PORTS.get(scheme)) else f":{port}"
-    sent = re.escape(f"{scheme}://{host}{suffix}")
-    return re.compile(rf"{sent}\Z")  # compiled: of a string, flask-cors guesses whether it is one
-
-
-def _preflight(**_: str) -> Response:
-    return framework.Response(b"", 204, [("Allow", "GET, HEAD, OPTIONS")])
+    return re.compile(re.escape(sent) + r"\Z")

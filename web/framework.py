@@ -3,6 +3,7 @@
 from typing import Any
 
 import flask
+from flask.sessions import NullSession, SessionInterface
 from flask_httpauth import HTTPTokenAuth
 from werkzeug.datastructures import Authorization, Headers
 from werkzeug.routing import MapAdapter, Rule
@@ -25,6 +26,14 @@ class Response(flask.Response):
         return self.headers
 
 
+class _NoSession(SessionInterface):
+    session = NullSession()
+
+    def open_session(self, *_: Any) -> NullSession:
+        """Return the same one for all requests: nothing can be put into it."""
+        return self.session
+
+
 class _Router(MapAdapter):
     job_rule: Rule
 
@@ -39,9 +48,10 @@ class _Router(MapAdapter):
 
 
 class ServiceFlask(flask.Flask):
-    """Flask with this router; `job_rule` is the route that it tries first."""
+    """Flask with this router and no sessions; `job_rule` is the route that it tries first."""
 
     job_rule: Rule
+    session_interface = _NoSession()
 
     def create_url_adapter(self, request: flask.Request | None) -> MapAdapter | None:
         """Return a router that ignores the host, unless the configuration names hosts."""

@@ -8,7 +8,7 @@ import flask_swagger_ui
 from flask import Flask, Response, redirect, request, send_from_directory
 from werkzeug.wrappers import Response as WerkzeugResponse
 
-from web.middleware import reference
+from web.request import reference
 
 CONTRACT = "/openapi.yaml"
 _FILE = Path(__file__).parent.with_name("openapi.yaml")
@@ -32,7 +32,7 @@ def add_pages(app: Flask) -> None:
         address = request.url_root.rstrip("/")
         # A path is right behind any proxy. But RapiDoc and Elements, on a page of another origin,
         # would ask that page's host: they need the whole address.
-        server = address if "Origin" in request.headers else reference(request.environ, "") or "/"
+        server = address if "Origin" in request.headers else reference(request.environ, "")
         document = contract.replace(f"- url: {_ADDRESS}", f"- url: {json.dumps(server)}")
         document = document.replace(_ADDRESS, address)  # of the curl command
         response = Response(document, mimetype="application/yaml", headers={"Vary": "Origin"})

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+from samples import demo_id
 from serving import FLASK_RUN, ROOT, serving
 
 import demo
@@ -55,10 +56,10 @@ def open_job(page: Page, address: str) -> None:
 
 def execute(page: Page, digit: int) -> object:
     """Ask for a demo job. Return the status of the job, or of the problem, that the page shows."""
-    page.locator("tr[data-param-name=id] input").fill(demo.job_id(digit))
+    page.locator("tr[data-param-name=id] input").fill(demo_id(digit))
     page.locator(".execute").first.click()
     answer = page.locator(".live-responses-table .response")
-    answer.locator("code", has_text=demo.job_id(digit)).first.wait_for()
+    answer.locator("code", has_text=demo_id(digit)).first.wait_for()
     return json.loads(answer.locator(".highlight-code code").first.inner_text())["status"]
 
 

@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
+from samples import demo_id, url
 from serving import README, ROOT, Server, free_port, serving, talk
 
-from demo import TOKEN, job_id
+from demo import TOKEN
 
 COMPOSE = (ROOT / "compose.yaml").read_text("utf-8")
 OWN_JOBS = re.sub("^    # (?=(environment|volumes|user): )", "    ", COMPOSE, flags=re.MULTILINE)
-JOB = f"/api/actions/bulk/jobs/{job_id(1)}"
+JOB = url(demo_id(1))
 # What an engine does: $0 is the root of the image, $1 the folder that is mounted.
 ENGINE = """
 mount --bind "$0" "$0"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from samples import OTHER_ID, add_token, demo_job, make, url, write
+from samples import OTHER_ID, add_token, demo_id, demo_job, make, url, write
 from serving import FLASK_RUN, ROOT, Server, free_port, serving
 
 import demo
@@ -35,11 +35,11 @@ HARD: dict[str, tuple[str, Any, str]] = {
     "2^53 + 1": ("max_limit", 2**53 + 1, f"e{OTHER_ID[1:]}"),
 }
 OUTCOMES = (  # status, what the body has as its `status`, token, id, If-None-Match
-    (200, "completed", demo.TOKEN, demo.job_id(1), ""),
-    (304, None, demo.TOKEN, demo.job_id(1), "*"),
-    (401, 401, "", demo.job_id(1), ""),
+    (200, "completed", demo.TOKEN, demo_id(1), ""),
+    (304, None, demo.TOKEN, demo_id(1), "*"),
+    (401, 401, "", demo_id(1), ""),
     (404, 404, demo.TOKEN, "42", ""),
-    (500, 500, demo.TOKEN, demo.job_id(9), ""),
+    (500, 500, demo.TOKEN, demo_id(9), ""),
 )
 PYTHON = f"openapi-python-client generate --path {CONTRACT} --meta none --output-path made"
 ASK_PYTHON = "python openapi_python_client.py"
@@ -141,7 +141,7 @@ def test_prisms_mock_answers_as_the_service(
         serving(*command, port=port, settings={"PATH": PATH}),
         closing(HTTPConnection("127.0.0.1", port, timeout=20)) as connection,
     ):
-        connection.request("GET", url(demo.job_id(2)), headers=headers)
+        connection.request("GET", url(demo_id(2)), headers=headers)
         answer = connection.getresponse()
         assert (answer.status, json.loads(answer.read())["status"]) == (status, shown)
         assert dict(answer.headers).items() >= sent.items()
@@ -153,5 +153,5 @@ def test_postmans_import_asks_for_a_job_of_the_demo(tmp_path: Path) -> None:
     run("openapi2postmanv2", "-s", CONTRACT, "-o", file, *options, cwd=tmp_path)
     text = file.read_text("utf-8")
     assert json.loads(text)["variable"][0]["value"] == "http://127.0.0.1:5000"
-    assert f'"value":"{demo.job_id(2)}","key":"id"' in text
+    assert f'"value":"{demo_id(2)}","key":"id"' in text
     assert '"key":"If-None-Match"' not in text

@@ -7,9 +7,9 @@ from pathlib import Path
 from uuid import NAMESPACE_OID, uuid5
 
 import demo
-from schemas import Job
 from store import JobStore
 
+DEMO_JOB_ID = "11111111-1111-4111-8111-111111111111"
 AUTHORIZED = {"Authorization": f"Bearer {demo.TOKEN}"}
 
 
@@ -27,14 +27,14 @@ def make_databases(folder: Path, counts: Sequence[int]) -> tuple[Path, dict[int,
     """Make the demo, and databases of so many jobs: its first one under other ids."""
     demo_database = folder / "demo.db"
     demo.make(demo_database)
-    job = JobStore(demo_database).get(demo.job_id(1)) or Job()
+    job = JobStore(demo_database).get(DEMO_JOB_ID) or ()
     databases = {count: folder / f"{count}.db" for count in counts}
     for count, path in databases.items():
         store = JobStore(path)
         store.init()
         for start in range(0, count, 50_000):
             numbers = range(start, min(start + 50_000, count))
-            store.put([Job((job_id(number), *job[1:])) for number in numbers])
+            store.put([(job_id(number), *job[1:]) for number in numbers])
         with store.adding_token("demo", hashlib.sha256(demo.TOKEN.encode()).hexdigest(), None):
             pass
     return demo_database, databases

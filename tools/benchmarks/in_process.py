@@ -16,12 +16,11 @@ from unittest.mock import patch
 import bare
 import bare_token
 import flask
-from data import AUTHORIZED, resident, table, url
+from data import AUTHORIZED, DEMO_JOB_ID, resident, table, url
 from flask_httpauth import HTTPTokenAuth
 from werkzeug.routing import MapAdapter
 from werkzeug.test import create_environ, run_wsgi_app
 
-import demo
 from app import create_app
 from web import framework
 
@@ -129,7 +128,7 @@ def requests(database: Path, count: int, demo_database: Path, rounds: int) -> st
     _, _, headers = run_wsgi_app(app, next(repeated(url(0))))
     unmodified = AUTHORIZED | {"If-None-Match": headers["ETag"]}
     forged = {"Authorization": "Bearer forged"}
-    demo_url = url(demo.job_id(1))
+    demo_url = url(DEMO_JOB_ID)
     cases = [
         Case("bare Flask", bare.make_app(body), 200, repeated(url(0))),
         Case("bare Flask, token", bare_token.make_app(body), 200, repeated(url(0))),
