@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Mapping
 from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,9 @@ from web.request import REQUEST_ID, answer_error, identified, log_requests, prob
 SETTINGS = ("DATABASE", "CORS_ORIGINS", "REQUEST_LOG")
 JOB_PATH = "/api/actions/bulk/jobs/<id>"
 RETRY_AFTER = "2"  # seconds to wait before polling again; sent until the job has ended
-LONGEST_KEPT = 4096  # characters of a job: what is sent of a longer one is not kept
+LONGEST_KEPT = 4096  # characters of the long members: what is sent of a longer job is not kept
 
+_LONG_MEMBERS = itemgetter(MEMBERS.index("criteria_json"), MEMBERS.index("action_reason"))
 _SCHEMA = JobSchema()
 
 
@@ -106,8 +108,9 @@ def _add_routes(app: ServiceFlask, store: JobStore) -> None:
         job = store.get(id, look=False)  # the read of its token has looked just now
         if job is None:
             return problem(404, "No bulk action job has this id.")
-        text = f"{job[1]}{job[4]}"  # its criteria and reason: the other members are short
-        represent = _represent_once if len(text) <= LONGEST_KEPT else _represent
+        criteria, reason = _LONG_MEMBERS(job)
+        is_long = len(f"{criteria}{reason}") > LONGEST_KEPT
+        represent = _represent if is_long else _represent_once
         body, etag, headers = represent(*job)
         condition = request.environ.get("HTTP_IF_NONE_MATCH", "")
         if etag in condition or condition == "*":  # RFC 9110, 13.1.2: any of a list, weak or strong

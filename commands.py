@@ -1,7 +1,4 @@
-"""The commands `flask jobs` and `flask tokens`: the one module that prints.
-
-No service need run. They work on the database of FLASK_DATABASE; what only reads, on the demo, too.
-"""
+"""The commands `flask jobs` and `flask tokens`: the one module that prints. No service need run."""
 
 import hashlib
 import json
@@ -125,11 +122,10 @@ def import_(file: BinaryIO, ignore_unknown: bool) -> None:
     with progress as counted:
         found, bad, notes = captured.review(counted, ignore_unknown=ignore_unknown)
     _complain(bad)
-    if bad:
+    if bad or not found:
         count = f"{len(bad)} of {len(bad) + len(found)} jobs are bad"
-        raise click.ClickException(f"{count}: nothing is imported.")
-    if not found:
-        raise click.ClickException("there is no job in it: nothing is imported.")
+        reason = count if bad else "there is no job in it"
+        raise click.ClickException(f"{reason}: nothing is imported.")
     added, replaced = store.put(found)
     _complain(notes)
     if len(notes) > _MOST_LINES:
@@ -180,11 +176,7 @@ def create(name: str, expires_in: int | None) -> None:
 @one_line()
 def list_tokens() -> None:
     """List the clients' tokens: name, expiry, state."""
-    rows = [
-        (name, expires_at or "never", "valid" if is_valid else "expired")
-        for name, expires_at, is_valid in _store().tokens()
-    ]
-    _print_table(("NAME", "EXPIRES", "STATE"), *rows)
+    _print_table(("NAME", "EXPIRES", "STATE"), *_store().tokens())
 
 
 @tokens.command("revoke")

@@ -23,7 +23,8 @@ _PUT = f"""INSERT INTO bulk_action_jobs ({_NAMES}) VALUES (lower(?){", ?" * (len
 _TABLES = "SELECT count(*) FROM sqlite_schema WHERE name IN ('bulk_action_jobs', 'tokens')"
 _IS_VALID = "(expires_at IS NULL OR expires_at > strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))"
 _TOKEN = f"SELECT name FROM tokens WHERE sha256 = ? AND {_IS_VALID}"
-_TOKENS = f"SELECT name, expires_at, {_IS_VALID} FROM tokens ORDER BY name"
+_TOKENS = f"""SELECT name, coalesce(expires_at, 'never'), iif({_IS_VALID}, 'valid', 'expired')
+    FROM tokens ORDER BY name"""
 
 
 class JobStore:
@@ -99,15 +100,16 @@ class JobStore:
         with self._opened("read") as connection:
             return int(connection.execute(_COUNT, {"status": status}).fetchone()[0])
 
-    def tokens(self) -> list[tuple[str, str | None, int]]:
-        """Return the name, the end (UTC; None: never) and the validity, 1 or 0, of each token."""
+    def tokens(self) -> list[tuple[str, str, str]]:
+        """Return the name, the end (UTC, or never) and the state, valid or expired, of each."""
         with self._opened("read") as connection:
             return connection.execute(_TOKENS).fetchall()
 
     def init(self) -> bool:
         """Make the file and its folder, or add the tables that it lacks; return True if any was."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.touch()
+        if not self.path.exists():
+            self.path.touch()
         with self._opened("make") as connection:
             (tables,) = connection.execute(_TABLES).fetchone()
             if tables < 2:

@@ -99,11 +99,7 @@ def problem(
 
 
 def answer_error(error: Exception) -> Response:
-    """Return the problem of an exception.
-
-    An HTTP exception keeps its status, text and headers. Any other exception is logged with its
-    traceback, and answered with a 500 that does not name the cause.
-    """
+    """Return the problem of an exception; log it, and do not name it, if it is none of HTTP's."""
     if isinstance(error, HTTPException):
         headers = [pair for pair in error.get_headers() if pair[0].lower() != "content-type"]
         detail = error.description or ""

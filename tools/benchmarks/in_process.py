@@ -17,6 +17,7 @@ import bare
 import bare_token
 import flask
 from data import AUTHORIZED, DEMO_JOB_ID, resident, table, url
+from flask.sessions import SecureCookieSessionInterface
 from flask_httpauth import HTTPTokenAuth
 from werkzeug.routing import MapAdapter
 from werkzeug.test import create_environ, run_wsgi_app
@@ -183,7 +184,8 @@ def plain_router(app: flask.Flask, request: flask.Request | None) -> MapAdapter 
 def overriding(database: Path, *kept: str) -> Case:
     """Return repeated reads by this service with only those overrides of Flask and Werkzeug."""
     app = service(database)
-
+    if "session_interface" not in kept:
+        app.session_interface = SecureCookieSessionInterface()
     if "create_url_adapter" not in kept:
         app.create_url_adapter = partial(flask.Flask.create_url_adapter, app)  # type: ignore[method-assign]
     elif "match" not in kept:
@@ -194,7 +196,7 @@ def overriding(database: Path, *kept: str) -> Case:
 def overrides(database: Path, rounds: int) -> str:
     """See what each override in web/framework.py saves."""
     routing = ("create_url_adapter", "match")
-    every = ("ensure_sync", "Response", *routing)
+    every = ("session_interface", "ensure_sync", "Response", *routing)
     cases = [
         overriding(database)._replace(name="without any"),
         *[overriding(database, name) for name in every if name != "match"],
