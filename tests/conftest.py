@@ -40,23 +40,16 @@ def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def new_database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    return make(tmp_path_factory.mktemp("new") / "jobs.db").read_bytes()
-
-
 @pytest.fixture
-def database(tmp_path: Path, new_database: bytes) -> Path:
+def database(tmp_path: Path) -> Path:
     """Return the path of a database without a job, and with a token of the client `tester`."""
-    path = tmp_path / "jobs.db"
-    path.write_bytes(new_database)
-    return path
+    return make(tmp_path / "jobs.db")
 
 
 @pytest.fixture
 def plant(database: Path) -> Plant:
     """Write JOB with other members."""
-    return lambda path=database, **members: write(path, JOB | members)
+    return lambda **members: write(database, JOB | members)
 
 
 @pytest.fixture
@@ -72,6 +65,9 @@ def make_app() -> Iterator[MakeApp]:
     yield make_app
     for app in apps:
         app.extensions["bulk_action_jobs"].close()
+    log = logging.getLogger("bulk_action_jobs")  # of requests: off again
+    log.handlers.clear()
+    log.setLevel(logging.NOTSET)
 
 
 @pytest.fixture
@@ -97,15 +93,6 @@ def get(client: FlaskClient) -> Get:
         return client.open(url(job_id), method=method, headers=BEARER | dict(headers))
 
     return get
-
-
-@pytest.fixture
-def quiet() -> Iterator[None]:
-    """Turn the log of requests off again."""
-    yield
-    log = logging.getLogger("bulk_action_jobs")
-    log.handlers.clear()
-    log.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(params=list(FAULTS))

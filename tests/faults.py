@@ -27,9 +27,7 @@ def sql(text: str) -> Callable[[Path], None]:
 ADDS = "sqlite3 .*jobs.db.* < schema.sql, or flask jobs init, adds it"
 OTHER = ": another version made it"
 FAULTS = {
-    "missing": Fault(
-        Path.unlink, "flask jobs init makes it; without FLASK_DATABASE a start serves"
-    ),
+    "missing": Fault(Path.unlink, "flask jobs init makes it; without FLASK_DATABASE a start"),
     "a folder": Fault(make_folder, "name a file in it"),
     "empty": Fault(lambda path: os.truncate(path, 0), f"no such table: .*: {ADDS}"),
     "foreign": Fault(lambda path: path.write_bytes(b"no database " * 1000), "not a database: name"),

@@ -18,8 +18,8 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 # What holds a command to the modes of files where it is run by root, too.
 HELD = () if os.getuid() else ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
-FLASK = (sys.executable, "-m", "flask")
-FLASK_RUN = (*FLASK, "run")
+PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # what is installed comes first
+FLASK_RUN = (sys.executable, "-m", "flask", "run")
 RECOMMENDED = (sys.executable, "-m", *re.findall("^granian .*", README, re.MULTILINE)[0].split())
 GUNICORN = (sys.executable, "-m", "gunicorn", "app:create_app()")
 
@@ -46,7 +46,7 @@ def serving(
 ) -> Iterator[Server]:
     """Yield a server that listens or, where it `fails`, has ended; then end all it has started."""
     port = port or free_port()
-    variables = {**settings, "FLASK_RUN_PORT": port, "GRANIAN_PORT": port}
+    variables = {"PATH": PATH, **settings, "FLASK_RUN_PORT": port, "GRANIAN_PORT": port}
     variables["GUNICORN_CMD_ARGS"] = f"--bind=127.0.0.1:{port} --no-control-socket"
     with (
         tempfile.TemporaryFile("w+") as log,

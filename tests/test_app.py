@@ -1,3 +1,4 @@
+import gc
 import json
 import os
 import re
@@ -6,6 +7,7 @@ import shutil
 import sqlite3
 import sys
 import time
+import tracemalloc
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,6 @@ from samples import (
     JOB,
     JOB_ID,
     OTHER_ID,
-    TOKEN,
     Get,
     Log,
     MakeApp,
@@ -38,17 +39,13 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client
 
 import demo
-from app import create_app
+from app import LONGEST_KEPT, create_app
 
 NO_UUID = "The id is not a UUID in its 8-4-4-4-12 form, so it names no job."
 UNHEALTHY = "The service cannot read its jobs or its tokens."
 UNKNOWN_PATHS = (
-    *("/nothing", "/static/app.py", "//other.example", "/docs/nothing", "/docs/../app.py"),
-    *(url(""), f"{url()}/", url("a/b"), url().upper(), url().replace("/bulk", "//bulk")),
-)
-BROKEN = (
-    ("updated_at", "'2026-02-30T08:00:00Z'", "['Not an RFC 3339 date-time.']"),
-    ("action_reason", "CAST(x'dc626572' AS TEXT)", "write this text again, in UTF-8"),
+    *("/nothing", "/docs/../__init__.py", url(""), f"{url()}/", url("a/b"), url().upper()),
+    url().replace("/bulk", "//bulk"),
 )
 ADDRESSES = (  # the application, options of flask run, and where it then serves
     ("", "--port 5001", "http://127.0.0.1:5001"),
@@ -85,6 +82,19 @@ def test_the_answer_and_its_strong_etag_follow_the_job(get: Get, plant: Plant, t
     assert all(re.fullmatch('"[!-~]{16,}"', etag) for etag in etags)
 
 
+@pytest.mark.parametrize("extra", [0, 1])
+def test_an_answer_is_kept_unless_its_texts_are_long(get: Get, plant: Plant, extra: int) -> None:
+    half = "x" * (LONGEST_KEPT // 2)
+    tracemalloc.start()
+    for number in range(50):
+        plant(criteria_json=half, action_reason=half + "x" * extra, affected_count=number)
+        assert get().get_json()["affected_count"] == number
+    gc.collect()
+    memory, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (memory > 50 * LONGEST_KEPT) == (extra == 0)
+
+
 @pytest.mark.parametrize("status", ["scheduled", "another", "completed", "failed", "cancelled"])
 def test_retry_after_is_there_until_the_job_ends(get: Get, plant: Plant, status: str) -> None:
     for completed_at in (None, JOB["completed_at"]):
@@ -112,23 +122,16 @@ def test_a_client_that_has_another_job_gets_this_one(get: Get, plant: Plant, tag
     assert get(headers={"If-None-Match": tags.replace("{}", etag.strip('"'))}).get_json() == JOB
 
 
-@pytest.mark.parametrize(
-    ("job_id", "condition", "status"),
-    [(JOB_ID, "", 200), (JOB_ID, "*", 304), (OTHER_ID, "*", 404), ("x", "", 404)],
-)
-def test_head_has_the_status_and_headers_of_get_and_no_body(
-    get: Get, plant: Plant, job_id: str, condition: str, status: int
-) -> None:
+@pytest.mark.parametrize(("job_id", "condition"), [(JOB_ID, ""), (JOB_ID, "*"), ("x", "")])
+def test_head_is_get_without_its_body(get: Get, plant: Plant, job_id: str, condition: str) -> None:
     plant(status="running", completed_at=None)
     headers = {"X-Request-Id": "same", "If-None-Match": condition}
     head, full = (get(job_id, method=method, headers=headers) for method in ("HEAD", "GET"))
-    assert (head.status_code, head.data) == (status, b"")
     assert (head.status, list(head.headers)) == (full.status, list(full.headers))
+    assert head.data == b""
 
 
-@pytest.mark.parametrize(
-    "job_id", ["1", "%00", "%ED%A0%80", "%ff", "..", f"{JOB_ID}%0A", f"{{{JOB_ID}}}", "a" * 8192]
-)
+@pytest.mark.parametrize("job_id", ["1", "%ED%A0%80", "..", f"{JOB_ID}%0A", "a" * 8192])
 def test_an_id_that_names_no_job_is_a_404(get: Get, plant: Plant, job_id: str) -> None:
     plant()
     assert_problem(get(OTHER_ID), 404, "No bulk action job has this id.")
@@ -136,9 +139,7 @@ def test_an_id_that_names_no_job_is_a_404(get: Get, plant: Plant, job_id: str) -
 
 
 @pytest.mark.parametrize("path", UNKNOWN_PATHS)
-def test_an_unknown_path_is_a_404_that_names_the_page(
-    client: FlaskClient, plant: Plant, path: str
-) -> None:
+def test_a_404_of_a_path_names_the_page(client: FlaskClient, plant: Plant, path: str) -> None:
     plant()
     for mount in ("", "/shield"):
         environ = {"PATH_INFO": path, "SCRIPT_NAME": mount}
@@ -195,16 +196,13 @@ def test_a_locked_file_is_a_500_after_a_second(get: Get, database: Path, caplog:
     assert get().status_code == 404
 
 
-@pytest.mark.parametrize(("member", "sql", "complaint"), BROKEN)
-def test_a_broken_row_costs_only_itself(
-    get: Get, plant: Plant, database: Path, caplog: Log, member: str, sql: str, complaint: str
-) -> None:
+def test_broken_text_costs_only_itself(get: Get, plant: Plant, database: Path, caplog: Log) -> None:
     plant()
+    run(database, "UPDATE bulk_action_jobs SET action_reason = CAST(x'dc626572' AS TEXT)")
     plant(job_id=OTHER_ID)
-    run(database, f"UPDATE bulk_action_jobs SET {member} = {sql} WHERE job_id = ?", JOB_ID)  # noqa: S608 (a table)
     assert_problem(get(), 500)
     (message,) = caplog.messages
-    assert re.search(f"{JOB_ID}.*'{member}'.*{re.escape(complaint)}", message)
+    assert re.search(f"{JOB_ID}.*'action_reason'.*: write this text again, in UTF-8", message)
     assert get(OTHER_ID).status_code == 200
 
 
@@ -217,12 +215,10 @@ def test_a_fork_after_the_start_shares_no_connection(database: Path) -> None:
 def test_services_mounted_in_one_process_keep_apart(make_app: MakeApp, database: Path) -> None:
     apps: dict[str, Any] = {"/own": make_app(DATABASE=database), "/demo": make_app()}
     client = Client(DispatcherMiddleware(Flask("outer"), apps))
-    for mount, token, status in (
-        *(("/own", TOKEN, 404), ("/demo", demo.TOKEN, 200)),
-        *(("/own", demo.TOKEN, 401), ("/demo", TOKEN, 401)),
-    ):
-        headers = {"Authorization": f"Bearer {token}"}
-        assert client.get(mount + url(demo_id(1)), headers=headers).status_code == status
+    tokens = BEARER, {"Authorization": f"Bearer {demo.TOKEN}"}
+    for mount, statuses in (("/own", [404, 401]), ("/demo", [401, 200])):
+        answers = [client.get(mount + url(demo_id(1)), headers=token) for token in tokens]
+        assert [answer.status_code for answer in answers] == statuses
 
 
 def test_a_hosts_own_flask_has_the_routes_and_the_commands(database: Path, caplog: Log) -> None:
@@ -247,9 +243,7 @@ def test_flask_run_says_how_to_try_the_demo(
     assert caplog.messages == [f"FLASK_DATABASE is not set: serving the demo. Try: {command}"]
 
 
-def test_flask_run_refuses_a_faulty_file_in_one_line(
-    monkeypatch: Patch, database: Path, fault: Fault
-) -> None:
+def test_flask_run_ends_on_a_faulty_file(monkeypatch: Patch, database: Path, fault: Fault) -> None:
     monkeypatch.setattr("flask.cli.run_simple", lambda *_, **__: None)
     fault.do(database)
     host = FlaskGroup(create_app=lambda: create_app({"DATABASE": database}))

@@ -6,15 +6,11 @@ from flask.testing import FlaskClient
 from problem import assert_problem
 from samples import BEARER, JOB_ID, OTHER_ID, TOKEN, Get, Log, MakeApp, Plant, add_token, run, url
 
-REQUIRED = "Authentication is required: send a bearer token."
 INVALID = "The access token is unknown, expired or revoked."
 BARE = 'Bearer realm="bulk-action-jobs"'
 CHALLENGE = f'{BARE}, error="invalid_token", error_description="{INVALID}"'
 DIGEST = hashlib.sha256(TOKEN.encode()).hexdigest()
-NO_BEARER = (
-    *(None, "", "Basic dGVz", "Basic \xff", f"Token {TOKEN}", TOKEN, "Bearer", "bearer  "),
-    *(f"Bearer\t{TOKEN}", f"Bearer,{TOKEN}", f"Bearer{TOKEN}"),
-)
+NO_BEARER = (None, "Basic \xff", f"Token {TOKEN}", "Bearer", "bearer  ", f"Bearer\t{TOKEN}")
 BAD_TOKENS = ("unknown", TOKEN[:-1], f"{TOKEN}x", TOKEN.upper(), DIGEST, "tester", f"{TOKEN}\xa0")
 
 
@@ -27,7 +23,7 @@ def test_without_a_bearer_token_the_challenge_is_bare_whatever_the_id(
     environ = {} if text is None else {"HTTP_AUTHORIZATION": text}
     for job_id in (JOB_ID, OTHER_ID, "x"):
         response = client.get(url(job_id), environ_overrides=environ)
-        assert_problem(response, 401, REQUIRED)
+        assert_problem(response, 401, "Authentication is required: send a bearer token.")
         assert response.headers["WWW-Authenticate"] == BARE
 
 

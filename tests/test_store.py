@@ -8,7 +8,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from flask import Flask
 from samples import JOB, JOB_ID, OPTIONAL, OTHER_ID, Patch, Plant, make, run, write
 
 from errors import StoreError
@@ -30,14 +29,9 @@ MISTAKES: tuple[tuple[str, object], ...] = (
 
 
 @pytest.fixture(params=["WAL", "DELETE"])
-def journal(request: pytest.FixtureRequest, database: Path) -> None:
-    """Set each journal mode in turn."""
+def jobs(request: pytest.FixtureRequest, database: Path, plant: Plant) -> Iterator[JobStore]:
+    """Return a store that has read its one job already, in each journal mode."""
     run(database, f"PRAGMA journal_mode = {request.param}")
-
-
-@pytest.fixture
-def jobs(database: Path, plant: Plant) -> Iterator[JobStore]:
-    """Return a store that has read its one job already."""
     plant()
     with closing(JobStore(database)) as jobs:
         assert jobs.get(JOB_ID) == ROW
@@ -99,14 +93,6 @@ def test_many_threads_share_one_connection(jobs: JobStore, database: Path) -> No
     assert links.count(str(database)) == 1
 
 
-@pytest.mark.usefixtures("journal")
-def test_a_commit_is_seen_by_the_next_read(jobs: JobStore, plant: Plant) -> None:
-    for number in range(5):
-        plant(affected_count=number)
-        assert count(jobs) == number
-
-
-@pytest.mark.usefixtures("journal")
 def test_a_file_renamed_into_place_is_seen_by_the_next_read(jobs: JobStore, database: Path) -> None:
     run(database, "PRAGMA wal_checkpoint(TRUNCATE)")
     for number in range(5):
@@ -143,7 +129,6 @@ def test_a_removed_wal_heals(database: Path, plant: Plant, name: str) -> None:
             assert count(jobs) == number
 
 
-@pytest.mark.usefixtures("journal")
 def test_a_restored_database_is_seen_by_the_next_read(jobs: JobStore, database: Path) -> None:
     source, target = sqlite3.connect(another(database, 1)), sqlite3.connect(database)
     with closing(source), closing(target):
@@ -167,20 +152,11 @@ def test_a_database_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
             JobStore(path).init()
 
 
-def test_a_file_that_may_not_be_read_is_named_with_what_helps(
-    jobs: JobStore, database: Path, monkeypatch: Patch
-) -> None:
+def test_a_forbidden_file_is_explained(jobs: JobStore, database: Path, monkeypatch: Patch) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)  # root may read all
     run(database, "DROP TABLE tokens")
     with pytest.raises(StoreError, match="Permission denied: let this user read it"):
         jobs.token_name("")
-
-
-def test_jobs_init_leaves_a_complete_file_in_its_journal_mode(app: Flask, database: Path) -> None:
-    run(database, "PRAGMA journal_mode = DELETE")
-    result = app.test_cli_runner().invoke(args=["jobs", "init"])
-    assert (result.exit_code, "left as it is" in result.stderr) == (1, True)
-    assert database.read_bytes()[18:20] == b"\1\1"  # 2 is WAL
 
 
 def test_a_database_that_many_make_at_once_has_the_jobs_of_all(tmp_path: Path) -> None:

@@ -1,4 +1,3 @@
-import io
 import logging
 import re
 import sys
@@ -12,19 +11,13 @@ import pytest
 from flask import Flask, Response, abort
 from flask.testing import FlaskClient
 from problem import assert_problem
-from samples import BEARER, OTHER_ID, Get, Log, MakeApp, Patch, Plant, url
+from samples import BEARER, Get, Log, MakeApp, Patch, Plant, url
 
-LOG = "bulk_action_jobs"
-ANSWERS = (
-    *(("GET", url(), 200), ("HEAD", url(), 200), ("GET", url(OTHER_ID), 404)),
-    *(("POST", url(), 405), ("GET", "/nothing", 404), ("GET", "/healthz", 200)),
-    *(("GET", "/openapi.yaml", 200), ("GET", "/", 302), ("GET", "/docs/", 200)),
-    *(("GET", "/closed", 503), ("GET", "/bug", 500)),
-)
+ANSWERS = ((url(), 200), ("/", 302), ("/docs/", 200), ("/closed", 503), ("/bug", 500))
 INSTANCES = (
-    *(("/a b%", "/a%20b%25"), ("/a?b#c", "/a%3Fb%23c"), ("/\xc3\xbc\xff", "/%C3%BC%FF")),
-    *(("/\n\x1b[31m", "/%0A%1B%5B31m"), ("//host:port/..//a", "/host:port/..//a")),
-    *(("a:b", "/a:b"), ("/a:b/c", "/a:b/c")),
+    ("/a b%?#\xc3\xbc\xff", "/a%20b%25%3F%23%C3%BC%FF"),
+    ("//host:port/..//a", "/host:port/..//a"),
+    ("a:b", "/a:b"),
 )
 
 
@@ -32,24 +25,16 @@ def bug() -> Any:
     raise KeyError("secret\nforged line")
 
 
-@pytest.mark.parametrize(("method", "path", "status"), ANSWERS)
-def test_every_answer_has_one_request_id_and_is_not_sniffed(
-    app: Flask, plant: Plant, method: str, path: str, status: int
-) -> None:
+@pytest.mark.parametrize(("path", "status"), ANSWERS)
+def test_every_answer_has_its_request_id(app: Flask, plant: Plant, path: str, status: int) -> None:
     plant()
     app.add_url_rule("/closed", view_func=lambda: abort(Response("closed", 503)))
     app.add_url_rule("/bug", view_func=bug)
-    headers = BEARER | {"X-Request-Id": "r-1"}
-    with FlaskClient(app).open(path, method=method, headers=headers) as response:
+    sent = "A.b_c-9".ljust(128, "x")
+    with FlaskClient(app).get(path, headers=BEARER | {"X-Request-Id": sent}) as response:
         assert response.status_code == status
-        assert response.headers.getlist("X-Request-Id") == ["r-1"]
+        assert response.headers.getlist("X-Request-Id") == [sent]
         assert response.headers.getlist("X-Content-Type-Options") == ["nosniff"]
-
-
-@pytest.mark.parametrize("offered", ["A.b_c-9", "x" * 128])
-def test_a_fit_request_id_is_sent_back(get: Get, offered: str) -> None:
-    response = get("x", headers={"X-Request-Id": offered})
-    assert response.headers["X-Request-Id"] == offered
 
 
 @pytest.mark.parametrize("offered", ["", "x" * 129, "a b", "ä", "a\x1b", "a:b", "a\n", "٣"])
@@ -57,7 +42,7 @@ def test_any_other_request_id_is_replaced(client: FlaskClient, offered: str) -> 
     environ = {"HTTP_X_REQUEST_ID": offered}
     ids = {client.get("/", environ_overrides=environ).headers["X-Request-Id"] for _ in "12"}
     assert len(ids) == 2
-    assert all(re.fullmatch("[0-9a-f]{32}", made) for made in ids)
+    assert all(re.fullmatch("(?!0{8})[0-9a-f]{32}", made) for made in ids)
 
 
 def test_each_request_is_a_line_of_the_log_at_info(
@@ -67,7 +52,7 @@ def test_each_request_is_a_line_of_the_log_at_info(
     plant()
     get()
     assert caplog.messages == []
-    caplog.set_level(logging.INFO, LOG)
+    caplog.set_level(logging.INFO, "bulk_action_jobs")
     get(headers={"X-Request-Id": "r-1"})
     client.get(f"{url()}?token=secret", headers={"X-Request-Id": "r-2"})
     environ = {"PATH_INFO": "/a\n\x1b", "REQUEST_METHOD": "P\x1b \n", "SCRIPT_NAME": "/shield"}
@@ -79,23 +64,18 @@ def test_each_request_is_a_line_of_the_log_at_info(
     ]
 
 
-@pytest.mark.usefixtures("quiet")
 def test_the_log_goes_to_standard_output_once_with_its_time_and_its_offset_from_utc(
-    make_app: MakeApp, database: Path, monkeypatch: Patch
+    make_app: MakeApp, database: Path, monkeypatch: Patch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    output = io.StringIO()
-    monkeypatch.setattr(sys, "stdout", output)
-    monkeypatch.setenv("TZ", "Asia/Kolkata")
-    time.tzset()
-    try:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Kolkata")
+        time.tzset()
         for _ in "12":  # one line, however many services there are
             app = make_app(DATABASE=database, REQUEST_LOG=True)
         app.test_client().get("/healthz")
-    finally:
-        monkeypatch.undo()
-        time.tzset()
+    time.tzset()
     pattern = r"(\S{19}\+0530) [0-9a-f]{32} - GET /healthz 200 \d+\n"
-    match = re.fullmatch(pattern, output.getvalue())
+    match = re.fullmatch(pattern, capsys.readouterr().out)
     assert match
     assert abs((datetime.now(UTC) - datetime.fromisoformat(match[1])).total_seconds()) < 60
 
@@ -112,17 +92,17 @@ def test_a_bug_is_a_500_logged_once_with_its_traceback(app: Flask, caplog: Log) 
 
 
 @pytest.mark.parametrize(("path_info", "instance"), INSTANCES)
-def test_the_instance_is_the_path_without_its_query_as_a_uri_reference(
-    client: FlaskClient, path_info: str, instance: str
-) -> None:
+def test_an_instance_is_a_uri_reference(client: FlaskClient, path_info: str, instance: str) -> None:
     response = client.get("/?token=secret", environ_overrides={"PATH_INFO": path_info})
     assert response.get_json(force=True)["instance"] == instance
 
 
-def test_a_host_that_is_not_trusted_is_refused(app: Flask, plant: Plant) -> None:
+def test_a_host_that_is_not_trusted_is_refused(
+    make_app: MakeApp, plant: Plant, database: Path, monkeypatch: Patch
+) -> None:
     plant()
-    app.config["TRUSTED_HOSTS"] = ["jobs.example"]
-    client = FlaskClient(app)  # the contract has no 400
+    monkeypatch.setenv("FLASK_TRUSTED_HOSTS", '["jobs.example"]')
+    client = FlaskClient(make_app(DATABASE=database))  # the contract has no 400
     for path in (url(), "/nothing"):
         assert_problem(client.get(path, headers=BEARER | {"Host": "other.example"}), 400)
     assert client.get(url(), headers=BEARER | {"Host": "jobs.example"}).status_code == 200
@@ -149,16 +129,15 @@ def test_the_root_leads_to_the_page_below_its_mount(client: FlaskClient, path: s
         assert answer.headers["Location"] == f"{mount.replace(' ', '%20')}/docs/"
 
 
-@pytest.mark.parametrize("path", ["/docs/", "/docs/index.html", "/docs/swagger-ui.css"])
+@pytest.mark.parametrize("path", ["/docs/", "/docs/swagger-ui.css"])
 def test_the_page_is_kept_for_an_hour(client: FlaskClient, path: str) -> None:
     with client.get(path) as response:
         assert response.status_code == 200
         assert response.headers["Cache-Control"] == "public, max-age=3600"
+        assert response.headers["Content-Security-Policy"].startswith("default-src 'none'; ")
 
 
-def test_an_asynchronous_hook_gets_the_advice_of_flask(
-    app: Flask, get: Get, monkeypatch: Patch, caplog: Log
-) -> None:
+def test_an_async_hook_gets_advice(app: Flask, get: Get, monkeypatch: Patch, caplog: Log) -> None:
     monkeypatch.setitem(sys.modules, "asgiref.sync", None)  # it is not installed
 
     @app.before_request

@@ -17,17 +17,12 @@ PIECES += [JOB_ID, JOB_ID.upper(), url(), url(""), "/docs", "/docs/", "/openapi.
 ANY = BYTES | st.lists(st.sampled_from(PIECES), max_size=6).map("".join)
 READS = ("GET", "HEAD")
 OTHER = BYTES.filter(lambda method: method.upper() not in READS)
-METHOD = st.sampled_from([*READS, "POST", "OPTIONS", "TRACE", "GET "]) | OTHER
-AUTHORIZATION = ANY | st.builds(
-    "{}{}{}{}".format,
-    st.sampled_from(["Bearer", "bearer", "Basic", "Digest", ""]),
-    st.sampled_from([" ", "  ", "\t", ""]),
-    st.sampled_from([TOKEN, TOKEN[:-1], "", "\xff", "a=b"]),
-    st.sampled_from(["", " ", "\t", "\0", "\xa0", ", x"]),
-)
-HEADERS = {f"HTTP_{name}": ANY for name in ("X_REQUEST_ID", "IF_NONE_MATCH", "HOST")}
-PARTS = {"REQUEST_METHOD": METHOD, "PATH_INFO": ANY, "QUERY_STRING": ANY} | HEADERS
-PARTS |= {"HTTP_AUTHORIZATION": AUTHORIZATION}
+PARTS = {f"HTTP_{name}": ANY for name in ("X_REQUEST_ID", "IF_NONE_MATCH", "HOST")} | {
+    "REQUEST_METHOD": st.sampled_from([*READS, "POST", "OPTIONS", "TRACE", "GET "]) | OTHER,
+    "PATH_INFO": ANY,
+    "QUERY_STRING": ANY,
+    "HTTP_AUTHORIZATION": ANY | ANY.map("Bearer {}".format) | ANY.map(f"Bearer {TOKEN}{{}}".format),
+}
 RIGHT = {"REQUEST_METHOD": "GET", "PATH_INFO": url(), "HTTP_AUTHORIZATION": f"Bearer {TOKEN}"}
 
 
@@ -48,11 +43,8 @@ def test_any_request_is_answered_as_the_contract_says(
     method = environ["REQUEST_METHOD"]
     with client.open("/", method=method, environ_overrides=environ) as response:
         status, body = response.status_code, response.get_data(as_text=True)
-    assert status in {200, 302, 304, 401, 404, 405}
+    assert status in ({200, 302, 304, 401, 404} if method in READS else {404, 405})
     assert re.fullmatch("[A-Za-z0-9._-]{1,128}", response.headers["X-Request-Id"])
-    if method not in READS:
-        assert status in {404, 405}
-    if '"job_id": "' in body:
-        assert TOKEN in environ["HTTP_AUTHORIZATION"]
+    assert TOKEN in environ["HTTP_AUTHORIZATION"] or '"job_id": "' not in body
     (message,) = caplog.messages
     assert re.fullmatch("[!-~]+ (-|tester) [!-~]* [!-~]* [0-9]{3} [0-9]+", message)

@@ -13,7 +13,7 @@ from serving import FLASK_RUN, ROOT, serving, talk
 PAGE = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 STEPS = re.findall(r"^--- (.*)\n((?:\+.*\n)+) (.*)$", PAGE, re.MULTILINE)
 COMMANDS = re.findall(r"(?m)^\$ (.*)", PAGE.partition("## Add a member")[2].partition("\n## ")[0])
-SOME_TESTS = ".venv/bin/pytest -p no:cacheprovider tests/test_contract.py -k 'document or up'"
+SOME_TESTS = ".venv/bin/pytest -p no:cacheprovider tests/test_contract.py -k 'document or builder'"
 
 
 def test_a_member_is_added_and_served_from_an_old_database(
