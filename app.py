@@ -18,8 +18,8 @@ if sys.version_info < (3, 11):  # noqa: UP036 (who installs by hand may have an 
 import commands
 import demo
 from auth import bearer_auth
-from errors import SettingError, StoreError
-from schemas import MEMBERS, JobSchema, has_ended, is_uuid
+from errors import InputError, StoreError
+from schemas import FINAL_STATUSES, MEMBERS, JobSchema, is_uuid
 from store import JobStore
 from web import cors, page
 from web.framework import Response, ServiceFlask
@@ -28,7 +28,7 @@ from web.request import REQUEST_ID, answer_error, identified, log_requests, prob
 SETTINGS = ("DATABASE", "CORS_ORIGINS", "REQUEST_LOG")
 JOB_PATH = "/api/actions/bulk/jobs/<id>"
 RETRY_AFTER = "2"  # seconds to wait before polling again; sent until the job has ended
-LONGEST_KEPT = 4096  # characters of the long members: what is sent of a longer job is not kept
+LONGEST_KEPT = 4096  # characters of a job's two long members: a longer job is not cached
 
 _LONG_MEMBERS = itemgetter(MEMBERS.index("criteria_json"), MEMBERS.index("action_reason"))
 _SCHEMA = JobSchema()
@@ -39,14 +39,14 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
 
     `config` overrides the settings, which the environment gives as `FLASK_...`: `DATABASE`, the
     path of the SQLite file (None: the demo); `CORS_ORIGINS`, see `web.cors`; `REQUEST_LOG`, 1 to
-    log each request to standard output. Raises `SettingError` for one that cannot be used. A file
+    log each request to standard output. Raises `InputError` for one that cannot be used. A file
     that cannot be read is logged, and ends `flask run` alone.
     """
     with commands.one_line():
         app = ServiceFlask(__name__, static_folder=None)
         _load_settings(app, config)
         app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
-        app.url_map.merge_slashes = False  # // is not redirected
+        app.url_map.merge_slashes = False  # a path with // is a 404, not a redirect
         store = JobStore(app.config["DATABASE"] or Path(app.instance_path, "demo.db"))
         app.extensions["bulk_action_jobs"] = store
         app.register_error_handler(Exception, answer_error)
@@ -63,20 +63,22 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
 def _load_settings(app: Flask, config: Mapping[str, Any] | None) -> None:
     app.config.from_prefixed_env()
     for name in SETTINGS:
-        app.config[name] = os.environ.get(f"FLASK_{name}")  # as text: "0.10" is a path
+        app.config[name] = os.environ.get(
+            f"FLASK_{name}"
+        )  # as text: Flask would read the path 0.10 as a number
     for name in config or {}:
         if name not in app.config:
             known = ", ".join(SETTINGS)
-            raise SettingError(f"create_app: {name!r} is no setting: there are {known}")
+            raise InputError(f"create_app: {name!r} is no setting: there are {known}")
     app.config.from_mapping(config)
     if app.config["DATABASE"] == "":
-        raise SettingError("FLASK_DATABASE is empty: set it to a path, or unset it for the demo")
+        raise InputError("FLASK_DATABASE is empty: set it to a path, or unset it for the demo")
     log = app.config["REQUEST_LOG"]
     try:
         if fields.Boolean().deserialize(log or False):
             log_requests()
     except ValidationError:
-        raise SettingError(f"FLASK_REQUEST_LOG is {log!r}: set it to 1 or 0") from None
+        raise InputError(f"FLASK_REQUEST_LOG is {log!r}: set it to 1 or 0") from None
 
 
 def _check(app: Flask, store: JobStore) -> None:
@@ -104,8 +106,8 @@ def _add_routes(app: ServiceFlask, store: JobStore) -> None:
     def get_bulk_action_job(id: str) -> Response:  # noqa: A002 (the documented name)
         if not is_uuid(id):
             detail = "The id is not a UUID in its 8-4-4-4-12 form, so it names no job."
-            return problem(404, detail, details={"id": detail})
-        job = store.get(id, look=False)  # the read of its token has looked just now
+            return problem(404, detail, id=detail)
+        job = store.get(id, look=False)  # that of the token has looked just now
         if job is None:
             return problem(404, "No bulk action job has this id.")
         criteria, reason = _LONG_MEMBERS(job)
@@ -113,7 +115,7 @@ def _add_routes(app: ServiceFlask, store: JobStore) -> None:
         represent = _represent if is_long else _represent_once
         body, etag, headers = represent(*job)
         condition = request.environ.get("HTTP_IF_NONE_MATCH", "")
-        if etag in condition or condition == "*":  # RFC 9110, 13.1.2: any of a list, weak or strong
+        if etag in condition or condition == "*":  # in a list, weak or strong (RFC 9110, 13.1.2)
             return Response(b"", 304, headers)
         return Response(body, 200, [("Content-Type", "application/json"), *headers])
 
@@ -140,7 +142,7 @@ def _represent(*job: Any) -> tuple[bytes, str, list[tuple[str, str]]]:
     body = f"{to_json(members)}\n".encode()
     etag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
     headers = [("ETag", etag), ("Cache-Control", "private, no-cache"), ("Vary", "Authorization")]
-    if not has_ended(members):
+    if "completed_at" not in members and members["status"] not in FINAL_STATUSES:
         headers.append(("Retry-After", RETRY_AFTER))
     return body, etag, headers
 

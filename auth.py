@@ -24,16 +24,16 @@ def bearer_auth(store: JobStore) -> Callable[[Callable[..., Any]], Callable[...,
 
     @auth.error_handler  # type: ignore[untyped-decorator]
     def challenge(status: int) -> Response:
-        if not auth.get_auth().token:  # the library adds a bare challenge
+        if not auth.get_auth().token:  # the library adds the challenge, without an error
             return problem(status, "Authentication is required: send a bearer token.")
         detail = "The access token is unknown, expired or revoked."
         value = f'{auth.authenticate_header()}, error="invalid_token", error_description="{detail}"'
-        return problem(status, detail, headers=[("WWW-Authenticate", value)])
+        return problem(status, detail, ("WWW-Authenticate", value))
 
     return auth.login_required  # type: ignore[no-any-return]
 
 
-# Timing could tell at most a digest, from which no token follows.
-@lru_cache(maxsize=1024)  # OpenSSL takes longer than all else that a token needs
+# Response times could tell at most a digest, from which no token follows.
+@lru_cache(maxsize=1024)  # to make one takes a tenth of a request
 def _digest(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()

@@ -9,51 +9,47 @@ from typing import Any
 
 from marshmallow import EXCLUDE, RAISE
 
-from errors import CapturedError
+from errors import InputError
 from schemas import ACTION_TYPES, FINAL_STATUSES, MEMBERS, STATUSES, Job, JobSchema
 
-_START_OF_VALUE = re.compile(r"[^\s\ufeff]")  # files that were joined have a mark in between
+_START_OF_VALUE = re.compile(r"[^\s\ufeff]")  # a mark may stand between files that were joined
 
 
-def records(data: bytes) -> Iterator[tuple[str, Any]]:
-    """Yield the place and the value of each record: a JSON value, or an element of an array.
+def records(data: bytes) -> Iterator[Any]:
+    """Yield each record: a JSON value, or an element of an array.
 
-    `data` is in UTF-8, -16 or -32, with a byte order mark or without. Raises `CapturedError`.
+    `data` is in UTF-8, -16 or -32, with a byte order mark or without. Raises `InputError`.
     """
-    line, number, end = 1, 0, 0
+    end = 0
     try:
         text = data.decode(json.detect_encoding(data))
         while first := _START_OF_VALUE.search(text, end):
-            line += text.count("\n", end, first.start())
             value, end = json.JSONDecoder().raw_decode(text, first.start())
-            for record in value if isinstance(value, list) else [value]:
-                number += 1
-                yield f"line {line}, job {number}", record
-            line += text.count("\n", first.start(), end)
+            yield from value if isinstance(value, list) else [value]
     except (ValueError, RecursionError) as error:
-        reason = f"expected jobs as JSON in UTF-8 from line {line} on: {error}"
-        raise CapturedError(f"{reason}: nothing is imported") from error
+        reason = f"the file is not JSON in UTF-8, -16 or -32: {error}"
+        raise InputError(f"{reason}: nothing is imported") from error
 
 
 def review(
-    records: Iterable[tuple[str, Any]], *, ignore_unknown: bool
+    records: Iterable[Any], *, ignore_unknown: bool
 ) -> tuple[list[Job], list[str], list[str]]:
     """Return the jobs of the records, a line about each bad one, and one about each unusual one."""
     schema = JobSchema(unknown=EXCLUDE if ignore_unknown else RAISE)
     schema.error_messages["unknown"] = "Not documented: --ignore-unknown leaves it out."
     jobs: dict[str, Job] = {}
     bad, notes = [], []
-    for place, record in records:
+    for number, record in enumerate(records, 1):
         faults = _faults(record, schema)
         job_id = "" if faults else record["job_id"].lower()
         if job_id in jobs:
             faults = [f"job_id: {job_id} is there twice."]
         if faults:
-            bad.append(f"{place}: {' '.join(faults)}")
+            bad.append(f"job {number}: {' '.join(faults)}")
             continue
         jobs[job_id] = tuple(map(record.get, MEMBERS))
         if reasons := unusual(record):
-            notes.append(f"{place}: unusual: {', '.join(reasons)}")
+            notes.append(f"job {number}: unusual: {', '.join(reasons)}")
     return [*jobs.values()], bad, notes
 
 

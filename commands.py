@@ -1,4 +1,4 @@
-"""The commands `flask jobs` and `flask tokens`: the one module that prints. No service need run."""
+"""The commands `flask jobs` and `flask tokens`: the one module that prints."""
 
 import hashlib
 import json
@@ -13,11 +13,11 @@ from typing import BinaryIO
 
 import click
 from flask import current_app
-from flask.cli import AppGroup, FlaskGroup
+from flask.cli import AppGroup
 
 import captured
 import demo
-from errors import CapturedError, SettingError, StoreError
+from errors import InputError, StoreError
 from schemas import MEMBERS
 from store import JobStore
 
@@ -31,7 +31,7 @@ tokens = AppGroup("tokens", help="Make, list and revoke the tokens of clients.")
 def flask_command() -> str | None:
     """Return the name of the `flask` command that makes the application, or None for a server."""
     context = click.get_current_context(silent=True)
-    if context is None or not isinstance(context.find_root().command, FlaskGroup):
+    if context is None or not isinstance(context.find_root().command, AppGroup):
         return None
     return context.command.name or ""
 
@@ -56,9 +56,9 @@ def one_line() -> Iterator[None]:
     """Under a command, turn the fault of a setting or a file into one line and exit status 1."""
     try:
         yield
-    except (StoreError, SettingError, CapturedError, OSError) as error:
-        is_server = click.get_current_context(silent=True) is None
-        if is_server or isinstance(error, BrokenPipeError):  # as by `| head`: click is silent
+    except (StoreError, InputError, OSError) as error:
+        has_left = isinstance(error, BrokenPipeError)  # the reader, as `head` does: click is silent
+        if has_left or flask_command() is None:
             raise
         raise click.ClickException(_printable(f"{error}.")) from error
 
@@ -69,7 +69,7 @@ def _store(*, writes: bool = False) -> JobStore:
     if current_app.config["DATABASE"] is None:
         if writes:
             remedy = f"set it to the path of your database (the demo takes the token {demo.TOKEN})"
-            raise SettingError(f"FLASK_DATABASE is not set: {remedy}")
+            raise InputError(f"FLASK_DATABASE is not set: {remedy}")
         demo.make(store.path)
     return store
 
@@ -98,12 +98,12 @@ def _complain(lines: list[str]) -> None:
 @jobs.command("init")
 @one_line()
 def init() -> None:
-    """Make the database at FLASK_DATABASE, or add the tables that it lacks."""
+    """Make the database, or add the tables that it lacks."""
     store, path = _store(writes=True), current_app.config["DATABASE"]
     done = "Added the missing tables to" if store.path.exists() else "Made"
     if not store.init():
         raise StoreError(f"{path} exists already, with every table: it is left as it is")
-    click.echo(f"{done} {path}.")
+    click.echo(_printable(f"{done} {path}."))
 
 
 @jobs.command("import")
@@ -111,7 +111,7 @@ def init() -> None:
 @click.option("--ignore-unknown", is_flag=True, help="Leave out members that are not documented.")
 @one_line()
 def import_(file: BinaryIO, ignore_unknown: bool) -> None:
-    """Add the jobs of FILE (- is standard input); replace those with the same id.
+    """Add or replace the jobs of FILE (- is standard input).
 
     FILE holds JSON: jobs one after another, or arrays of them. If one is bad, none is imported.
     """
@@ -135,7 +135,7 @@ def import_(file: BinaryIO, ignore_unknown: bool) -> None:
 
 @jobs.command("list")
 @click.option("--status", help="Only jobs of this status.")
-@click.option("--limit", default=20, type=click.IntRange(0, 2**63 - 1), help="0 is all; else 20.")
+@click.option("--limit", default=20, type=click.IntRange(0, 2**63 - 1), help="0: all. Else 20.")
 @click.option("--json", "as_json", is_flag=True, help="As they are stored, one job per line.")
 @one_line()
 def list_(status: str | None, limit: int, as_json: bool) -> None:

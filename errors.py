@@ -6,31 +6,29 @@ from pathlib import Path
 from stat import S_ISDIR
 
 _WRITABLE = "let this user write to it and its folder"
-_REMEDIES = {  # by what one does and what SQLite or the system says, as regular expressions
+_REMEDIES = {  # the first that is found in what fails and why counts: they are regular expressions
     "No such file": "flask jobs init makes it; without FLASK_DATABASE a start serves the demo",
     "Is a directory": "name a file in it",
+    "Not a directory": "name a file in a folder",
     "Permission denied": "let this user read it and search its folders",
-    "read: (unable to open|attempt to write)": f"{_WRITABLE}: WAL mode needs that even to read. "
-    "Or, while no program has it open, run PRAGMA journal_mode = DELETE",
-    "unable to open|readonly": _WRITABLE,
+    "read: unable to open": f"{_WRITABLE}: WAL mode needs that even to read. Or, while no program "
+    "has it open, run PRAGMA journal_mode = DELETE",
+    "unable to open|write: .*readonly": _WRITABLE,
     "to UTF-8": "write this text again, in UTF-8",
-    "no such table": "sqlite3 '{}' < schema.sql, or flask jobs init, adds it",
-    "column": "another version made it: add the columns that schema.sql has",
+    "no such table": "sqlite3 FILE < schema.sql, or flask jobs init, adds it",
+    "no such column|no column": "another version made it: add the columns that schema.sql has",
     "a view": "its jobs are computed: write to its plans instead",
     "ON CONFLICT": "make job_id its primary key, as schema.sql does",
     "locked": "let the program that has locked it end its transaction",
     "malformed": "move it away with its -wal, and put a whole copy in its place",
     "not a database": "name a file that schema.sql made",
     "disk": "make room on the disk, and see whether it is sound",
+    "": "docs/faults.md says what helps",
 }
 
 
-class SettingError(Exception):
-    """Raised when a setting cannot be used."""
-
-
-class CapturedError(Exception):
-    """Raised when a file of captured jobs is not JSON."""
+class InputError(Exception):
+    """Raised when a setting, or a file of captured jobs, cannot be used."""
 
 
 class StoreError(Exception):
@@ -48,5 +46,5 @@ class StoreError(Exception):
         except OSError as refusal:
             reason = f"{refusal.strerror}"
         said = f"{verb}: {reason}"
-        remedies = [f": {text}" for words, text in _REMEDIES.items() if re.search(words, said)]
-        return cls(f"cannot {verb} {path}: {reason}{''.join(remedies[:1]).format(path)}")
+        remedy = next(text for words, text in _REMEDIES.items() if re.search(words, said))
+        return cls(f"cannot {verb} {path}: {reason}: {remedy}")

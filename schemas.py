@@ -1,9 +1,9 @@
-"""What a job and a problem are: exact types, checked on load and on dump."""
+"""The members of a job and of a problem. Their types are exact, on load and on dump."""
 
 import re
 from calendar import isleap
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
 
@@ -19,7 +19,7 @@ _DATE_TIME = re.compile(
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
-Job = tuple[Any, ...]  # as it is stored: for each of MEMBERS a value, right or wrong, or None
+Job = tuple[Any, ...]  # a row as it is stored: for each of MEMBERS a value, right or wrong, or None
 
 
 def is_text(value: object) -> bool:
@@ -46,36 +46,24 @@ def is_date_time(value: object) -> bool:
     return minutes % 1440 == 1439
 
 
-class _Exact(fields.Field[Any]):
-    """A field that keeps a value as it is or refuses it. apispec reads its other base class."""
+def _exact(base: type[Any], is_right: Callable[[object], bool], complaint: str) -> type[Any]:
+    """Return a field that keeps a value as it is, or refuses it. apispec reads its `base`."""
 
-    accepts: Callable[[object], bool]
-    error: str
+    class Exact(base):  # type: ignore[misc]  # which class it is, is not known here
+        accepts = staticmethod(is_right)
 
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
-        if not self.accepts(value):
-            raise ValidationError(self.error)
-        return value
+        def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
+            if not is_right(value):
+                raise ValidationError(complaint)
+            return value
 
-
-class _Text(_Exact, fields.String):
-    accepts = staticmethod(is_text)
-    error = "Not a string that encodes as UTF-8."
+    return Exact
 
 
-class _Integer(_Exact, fields.Integer):
-    accepts = staticmethod(lambda value: type(value) is int)
-    error = "Not an integer."
-
-
-class _Uuid(_Exact, fields.UUID):
-    accepts = staticmethod(is_uuid)
-    error = "Not a UUID in its 8-4-4-4-12 form."
-
-
-class _DateTime(_Exact, fields.DateTime):
-    accepts = staticmethod(is_date_time)
-    error = "Not an RFC 3339 date-time."
+_Text = _exact(fields.String, is_text, "Not a string that encodes as UTF-8.")
+_Integer = _exact(fields.Integer, lambda value: type(value) is int, "Not an integer.")
+_Uuid = _exact(fields.UUID, is_uuid, "Not a UUID in its 8-4-4-4-12 form.")
+_DateTime = _exact(fields.DateTime, is_date_time, "Not an RFC 3339 date-time.")
 
 
 class JobSchema(Schema):
@@ -107,22 +95,17 @@ class JobSchema(Schema):
         if self.many if many is None else many:
             return [self.dump(each, many=False) for each in obj]
         members = {}
-        for name, field in cast("dict[str, _Exact]", self.fields).items():
+        for name, field in self.fields.items():
             value = obj.get(name)
-            if field.accepts(value):
+            if field.accepts(value):  # type: ignore[attr-defined]  # it is exact
                 members[name] = value
             elif value is not None or field.required:
-                present = {name: value for name, value in obj.items() if value is not None}
+                present = {name: obj[name] for name in self.fields if obj.get(name) is not None}
                 raise ValidationError(self.validate(present))
         return members
 
 
 MEMBERS = tuple(JobSchema().fields)
-
-
-def has_ended(members: dict[str, Any]) -> bool:
-    """Return True if a job, a JSON object, has a `completed_at` or a final status."""
-    return "completed_at" in members or members["status"] in FINAL_STATUSES
 
 
 class ProblemSchema(Schema):

@@ -24,7 +24,7 @@ def sql(text: str) -> Callable[[Path], None]:
     return lambda path: run(path, text)
 
 
-ADDS = "sqlite3 .*jobs.db.* < schema.sql, or flask jobs init, adds it"
+ADDS = "sqlite3 FILE < schema.sql, or flask jobs init, adds it"
 OTHER = ": another version made it"
 FAULTS = {
     "missing": Fault(Path.unlink, "flask jobs init makes it; without FLASK_DATABASE a start"),

@@ -128,6 +128,24 @@ def test_a_fault_of_the_database_is_one_line(invoke: Invoke, database: Path, fau
     assert all(str(database) in reason for reason in reasons)
 
 
+@pytest.mark.parametrize(
+    ("definition", "remedy"),
+    [
+        ("TABLE bulk_action_jobs ({})", "make job_id its primary key, as schema.sql does"),
+        ("VIEW bulk_action_jobs ({}) AS SELECT {}", "computed: write to its plans instead"),
+    ],
+)
+def test_a_table_that_no_import_can_write_to_is_named_with_what_helps(
+    invoke: Invoke, database: Path, definition: str, remedy: str
+) -> None:
+    run(database, "DROP TABLE bulk_action_jobs")
+    run(
+        database,
+        f"CREATE {definition}".replace("{}", ", ".join(JOB), 1).format(", ".join("1" * 16)),
+    )
+    assert remedy in refused(invoke("jobs import -", lines(JOB)))
+
+
 def test_import_adds_and_replaces_jobs_and_keeps_columns_that_it_does_not_know(
     invoke: Invoke, plant: Plant, database: Path
 ) -> None:
@@ -281,21 +299,21 @@ def test_jobs_are_read_however_they_are_captured(invoke: Invoke, database: Path,
 
 
 REFUSED = (
-    (lines(JOB) + "\n" + lines(JOB | {"status": 5}), "line 3, job 2: status: Not a string that en"),
-    (json.dumps(JOB, indent=2) + lines(JOB | {"status": 5}), f"line {len(JOB) + 2}, job 2: status"),
-    (lines(JOB | {"x" * 1000: 1}), "line 1, job 1: xxxxxxxxxx"),
-    (lines(JOB | {"created_by": None}), "line 1, job 1: created_by: Field may not be null."),
+    (lines(JOB) + "\n" + lines(JOB | {"status": 5}), "job 2: status: Not a string that en"),
+    (json.dumps([JOB]) + lines(JOB | {"status": 5}), "job 2: status: Not a string that en"),
+    (lines(JOB | {"x" * 1000: 1}), "job 1: xxxxxxxxxx"),
+    (lines(JOB | {"created_by": None}), "job 1: created_by: Field may not be null."),
     (lines(JOB | {"max_limit": -(2**63) - 1}), "max_limit: Not a signed 64-bit integer."),
     (lines(JOB | {"max_limit": 2**63}), "max_limit: Not a signed 64-bit integer."),
     (lines(JOB | {"\x1b[31m": 1}), f"{GONE}[31m: Not documented: --ignore-unknown leaves it out."),
-    (lines(JOB, JOB | {"job_id": JOB_ID.upper()}), f"line 2, job 2: job_id: {JOB_ID} is there tw"),
-    (json.dumps([JOB, 5]), "line 1, job 2: expected a job: an object with job_id, criteria_json, "),
+    (lines(JOB, JOB | {"job_id": JOB_ID.upper()}), f"job 2: job_id: {JOB_ID} is there tw"),
+    (json.dumps([JOB, 5]), "job 2: expected a job: an object with job_id, criteria_json, "),
     (json.dumps({"title": "Unauthorized", "status": 401}), "not {'status': 401, 'title': 'Unautho"),
     (b" []\n", "there is no job in it"),
-    (f"{FIRST}\n\n{SECOND[:99]}".encode(), "from line 3 on: Unterminated string"),
+    (f"{FIRST}\n\n{SECOND[:99]}".encode(), "Unterminated string starting at: line 3 "),
     (FIRST.replace("500", "9" * 5000).encode(), "Exceeds the limit (4300 digits)"),
     (b"[" * 100_000, "maximum recursion depth exceeded"),
-    (FIRST.encode("latin-1"), "in UTF-8 from line 1 on: 'utf-8' codec can't decode byte"),
+    (FIRST.encode("latin-1"), "in UTF-8, -16 or -32: 'utf-8' codec can't decode byte"),
 )
 
 
@@ -347,7 +365,7 @@ UNUSUAL: tuple[tuple[Job, str], ...] = (
 @pytest.mark.parametrize(("members", "note"), UNUSUAL)
 def test_what_is_unusual_is_named(invoke: Invoke, database: Path, members: Job, note: str) -> None:
     result = invoke("jobs import -", lines(DONE | members))
-    expected = f"line 1, job 1: unusual: {note}\n" if note else ""
+    expected = f"job 1: unusual: {note}\n" if note else ""
     assert (result.exit_code, result.stderr, rows(database)) == (0, expected, [DONE | members])
 
 

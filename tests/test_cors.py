@@ -6,7 +6,7 @@ import pytest
 from flask.testing import FlaskClient
 from samples import TOKEN, MakeApp, Plant, url
 
-from errors import SettingError
+from errors import InputError
 
 FRONT_END = "http://localhost:3000"
 EXPOSED = {"Access-Control-Expose-Headers": "ETag, Retry-After, WWW-Authenticate, X-Request-Id"}
@@ -96,6 +96,6 @@ def test_no_origin_is_let_in_unless_one_is_set(client: FlaskClient) -> None:
 @pytest.mark.parametrize("setting", [*NO_ORIGINS, *NOT_A_LIST])
 def test_a_wrong_origin_is_refused(make_app: MakeApp, database: Path, setting: object) -> None:
     given = setting if setting in NOT_A_LIST else [FRONT_END, setting]
-    with pytest.raises(SettingError, match=r"^FLASK_CORS_ORIGINS.*: (set it|write)") as error:
+    with pytest.raises(InputError, match=r"^FLASK_CORS_ORIGINS.*: (set it|write)") as error:
         make_app(DATABASE=database, CORS_ORIGINS=given)
     assert repr(setting) in str(error.value)

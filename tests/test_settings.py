@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from samples import MakeApp, Patch, make
 
-from errors import SettingError
+from errors import InputError
 
 ON = ("1", "true", "True", "yes", "YES", "on", "On", True, 1)
 OFF = ("0", "false", "FALSE", "no", "No", "off", "OFF", "", False, 0, None)
@@ -26,14 +26,14 @@ def test_the_log_of_requests_is_turned_on_and_off_as_people_write_it(
 def test_a_wrong_setting_is_refused_in_one_line_that_says_what_is_right(
     make_app: MakeApp, database: Path, name: str, value: object, line: str
 ) -> None:
-    with pytest.raises(SettingError) as caught:
+    with pytest.raises(InputError) as caught:
         make_app(**{"DATABASE": database, name: value})
     assert str(caught.value) == line
 
 
 def test_an_empty_path_does_not_serve_the_demo(make_app: MakeApp, monkeypatch: Patch) -> None:
     monkeypatch.setenv("FLASK_DATABASE", "")
-    with pytest.raises(SettingError, match=r"^FLASK_DATABASE is empty: set it to a path"):
+    with pytest.raises(InputError, match=r"^FLASK_DATABASE is empty: set it to a path"):
         make_app()
 
 

@@ -5,7 +5,7 @@ import re
 from flask import Flask, Response
 from flask_cors import CORS
 
-from errors import SettingError
+from errors import InputError
 from web import framework
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._~-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
@@ -15,11 +15,11 @@ def allow_origins(app: Flask, setting: object, paths: list[str]) -> None:
     """Let pages of other origins read `paths`, rules of routes. A preflight needs no token.
 
     `setting` is "*", or origins: a list, or a string with spaces or commas between. A page may send
-    any header: there are no cookies, and it needs a token. Raises `SettingError`.
+    any header: there are no cookies, and it needs a token. Raises `InputError`.
     """
     origins = re.findall(r"[^\s,]+", setting) if isinstance(setting, str) else setting
     if not isinstance(origins, list | tuple | None):
-        raise SettingError(f"FLASK_CORS_ORIGINS is {setting!r}: set it to origins, or to *")
+        raise InputError(f"FLASK_CORS_ORIGINS is {setting!r}: set it to origins, or to *")
     if not origins:
         return
     CORS(
@@ -30,7 +30,7 @@ def allow_origins(app: Flask, setting: object, paths: list[str]) -> None:
         expose_headers=["ETag", "Retry-After", "X-Request-Id", "WWW-Authenticate"],
         max_age=600,  # seconds that a browser remembers a preflight
         send_wildcard=True,
-        vary_header=False,  # it would be missing for an origin that is not let in
+        vary_header=False,  # it leaves it out for an origin that is not let in
         intercept_exceptions=False,  # answer_error does
     )
 
@@ -54,5 +54,5 @@ def _pattern(origin: object) -> re.Pattern[str]:
     """
     sent = re.sub(r"^(http:.+):80$|^(https:.+):443$", r"\1\2", str(origin).lower())
     if not _ORIGIN.fullmatch(sent):
-        raise SettingError(f"FLASK_CORS_ORIGINS: {origin!r} is no origin: write http://HOST:PORT")
+        raise InputError(f"FLASK_CORS_ORIGINS: {origin!r} is no origin: write http://HOST:PORT")
     return re.compile(re.escape(sent) + r"\Z")

@@ -1,4 +1,4 @@
-"""What this service overrides of its libraries for speed. RESULTS.md has what each one saves."""
+"""What is overridden for speed. tools/benchmarks/RESULTS.md has what each override saves."""
 
 from typing import Any
 

@@ -13,7 +13,9 @@ from web.request import reference
 CONTRACT = "/openapi.yaml"
 _FILE = Path(__file__).parent.with_name("openapi.yaml")
 _ADDRESS = "http://127.0.0.1:5000"  # in the file
-_DEMO = re.compile(r"(?m)^( *).*\bdemo\b.*\n(?:\1 .*\n|\n)*")  # and all that is indented below
+_DEMO = re.compile(
+    r"(?m)^( *).*\bdemo\b.*\n(?:\1 .*\n|\n)*"
+)  # a line, and those below it that are indented more
 _PAGE = Path(__file__).with_name("page")
 _ASSETS = Path(flask_swagger_ui.__file__).with_name("dist")
 _POLICY = (
@@ -23,7 +25,7 @@ _POLICY = (
 
 
 def add_pages(app: Flask) -> None:
-    """Add the contract and its page to `app`. With a database of its own it leaves the demo out."""
+    """Add the contract and its page. With a database of its own, `app` does not show the demo."""
     text = _FILE.read_text("utf-8")
     contract = text if app.config["DATABASE"] is None else _DEMO.sub("", text)
 

@@ -6,7 +6,6 @@ import random
 import re
 import sys
 import time
-from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -26,10 +25,10 @@ to_json = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
 
 
 def reference(environ: WSGIEnvironment, path: str | None = None) -> str:
-    """Return `path`, or the request's, below the mount point, as a path (RFC 3986, 3.3)."""
+    """Return `path`, or the request's, with the mount point before it (RFC 3986, 3.3)."""
     path = environ.get("PATH_INFO", "") if path is None else path
     path = environ.get("SCRIPT_NAME", "") + path  # PEP 3333: bytes as Latin-1
-    path = f"/{path.lstrip('/')}"  # of two slashes, the second would begin a host
+    path = f"/{path.lstrip('/')}"  # what begins with // would be read as a host
     return quote(path, safe="/:@!$&'()*+,;=~", encoding="latin-1")
 
 
@@ -74,12 +73,7 @@ def log_requests() -> None:
     _log.setLevel(logging.INFO)
 
 
-def problem(
-    status: int,
-    detail: str,
-    details: dict[str, str] | None = None,
-    headers: Iterable[tuple[str, str]] = (),
-) -> Response:
+def problem(status: int, detail: str, *headers: tuple[str, str], **details: str) -> Response:
     """Return a problem, an object of `schemas.ProblemSchema` (RFC 9457).
 
     `detail` is one sentence for people; `details` says what is wrong with each bad parameter.
@@ -99,13 +93,13 @@ def problem(
 
 
 def answer_error(error: Exception) -> Response:
-    """Return the problem of an exception; log it, and do not name it, if it is none of HTTP's."""
+    """Return the problem of an exception. One that is not HTTP's is logged, and not named."""
     if isinstance(error, HTTPException):
         headers = [pair for pair in error.get_headers() if pair[0].lower() != "content-type"]
         detail = error.description or ""
         if isinstance(error, NotFound):
             detail = f"Nothing is at this path. See {reference(request.environ, '/docs/')}"
-        return problem(error.code or 500, detail, headers=headers)
+        return problem(error.code or 500, detail, *headers)
     where = f"{quote(request.method)} {reference(request.environ)} failed"
     request_id = request.environ[REQUEST_ID]
     current_app.logger.error("%s: %r [request %s]", where, error, request_id, exc_info=error)

@@ -30,7 +30,7 @@ REFUSED = (  # by some servers, before the application sees it
     GET.replace(START, b"GET /\xff\0"),
     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\xff" * 100 + b"\r\n\r\n",  # TLS
 )
-ONE_LINE, TRACEBACK = "Error: {}.*\n", "(?s).*\n  .*\n[a-z.]*SettingError: {}.*"
+ONE_LINE, TRACEBACK = "Error: {}.*\n", "(?s).*\n  .*\n[a-z.]*InputError: {}.*"
 STARTS = (
     (FLASK_RUN, ONE_LINE),
     ((*FLASK_RUN, "--debug"), ONE_LINE),
