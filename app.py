@@ -62,10 +62,8 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
 
 def _load_settings(app: Flask, config: Mapping[str, Any] | None) -> None:
     app.config.from_prefixed_env()
-    for name in SETTINGS:
-        app.config[name] = os.environ.get(
-            f"FLASK_{name}"
-        )  # as text: Flask would read the path 0.10 as a number
+    for name in SETTINGS:  # as text: Flask would read the path 0.10 as a number
+        app.config[name] = os.environ.get(f"FLASK_{name}")
     for name in config or {}:
         if name not in app.config:
             known = ", ".join(SETTINGS)

@@ -34,6 +34,6 @@ def bearer_auth(store: JobStore) -> Callable[[Callable[..., Any]], Callable[...,
 
 
 # Response times could tell at most a digest, from which no token follows.
-@lru_cache(maxsize=1024)  # to make one takes a tenth of a request
+@lru_cache(maxsize=1024)  # to make one takes a twentieth of a request
 def _digest(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()

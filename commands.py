@@ -45,9 +45,8 @@ def demo_hint() -> str:
         application = context.obj.app_import_path or "app"
         if Path(application.partition(":")[0]).stem == "app":  # else it is a host's, at its path
             url = f"http://{f'[{host}]' if ':' in host else host}:{context.params['port']}"
-    command = (
-        f'curl -H "Authorization: Bearer {demo.TOKEN}" {url}/api/actions/bulk/jobs/{demo.JOB_ID}'
-    )
+    job = f"{url}/api/actions/bulk/jobs/{demo.JOB_ID}"
+    command = f'curl -H "Authorization: Bearer {demo.TOKEN}" {job}'
     return f"FLASK_DATABASE is not set: serving the demo. Try: {command}"
 
 

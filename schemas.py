@@ -89,8 +89,8 @@ class JobSchema(Schema):
     def dump(self, obj: Any, *, many: bool | None = None) -> Any:
         """Return the members of `obj`, a mapping, or raise ValidationError where `load` would.
 
-        None is no value. marshmallow's own dump checks nothing, and would make a first read cost a
-        tenth more: its hooks, such as post_dump, do not run.
+        None is no value. marshmallow's own dump checks nothing, and its loop would make a first
+        read cost a twentieth more: its hooks, such as post_dump, do not run.
         """
         if self.many if many is None else many:
             return [self.dump(each, many=False) for each in obj]

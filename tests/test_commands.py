@@ -89,15 +89,16 @@ def at_terminal(app: Flask, args: str, stdout: Any) -> tuple[object, str]:
 
 def test_init_makes_what_is_missing_and_leaves_the_rest(make_app: MakeApp, tmp_path: Path) -> None:
     path = tmp_path / "a" / "\x1b" / "jobs.db"
+    shown = str(path).replace("\x1b", GONE)
     invoke = invoker(make_app(DATABASE=path))
-    assert invoke("jobs init").stdout == f"Made {path}.\n"
+    assert invoke("jobs init").stdout == f"Made {shown}.\n"
     invoke("jobs import -", lines(JOB))
     run(path, "PRAGMA journal_mode = DELETE")
     message = f"{path} exists already, with every table: it is left as it is.".replace("\x1b", GONE)
     assert message in refused(invoke("jobs init"))
     assert path.read_bytes()[18:20] == b"\1\1"  # 2 is WAL
     run(path, "DROP TABLE tokens")
-    assert re.fullmatch(f"Added .* missing .*{path}\\.\n", invoke("jobs init").stdout)
+    assert re.fullmatch(f"Added .* missing .*{shown}\\.\n", invoke("jobs init").stdout)
     assert (rows(path), rows(path, "tokens")) == ([JOB], [])
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from samples import OTHER_ID, Patch, add_token, demo_id, demo_job, make, url, write
-from serving import FLASK_RUN, ROOT, Server, free_port, serving, talk
+from serving import FLASK_RUN, PATH, ROOT, Server, free_port, serving, talk
 
 import demo
 
@@ -22,6 +22,7 @@ PAGE = (ROOT / "docs" / "clients.md").read_text("utf-8").splitlines()
 CONTRACT = str(ROOT / "openapi.yaml")
 BEARER = f"Authorization: Bearer {demo.TOKEN}"
 TOOLS = ROOT / ".venv-tools"
+TOOLS_PATH = f"{TOOLS}/bin:{TOOLS}/node_modules/.bin:{PATH}"
 # What clients find hard: for each, a member, its value, and the id of a job with it.
 HARD: dict[str, tuple[str, Any, str]] = {
     "nanoseconds": ("executed_at", "2026-05-16T08:00:02.184467441Z", f"a{OTHER_ID[1:]}"),
@@ -64,7 +65,7 @@ CLIENTS = (
 def tools(tmp_path: Path, monkeypatch: Patch) -> None:
     """Find the tools, and let them write into a folder of the test."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PATH", f"{TOOLS}/bin:{TOOLS}/node_modules/.bin", prepend=":")
+    monkeypatch.setenv("PATH", TOOLS_PATH)
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +120,8 @@ def test_prisms_mock_answers_as_the_service_and_as_its_client_prefers() -> None:
     """A poller goes on, since its first example is a running job, until it prefers the end."""
     cases = (("", 200, "running"), ("example=completed", 200, "completed"), ("code=500", 500, 500))
     port = free_port()
-    with serving("prism", "mock", CONTRACT, f"--port={port}", port=port):
+    command = ("prism", "mock", CONTRACT, f"--port={port}")
+    with serving(*command, port=port, settings={"PATH": TOOLS_PATH}):
         for prefer, status, shown in cases:
             request = f"GET {url(demo_id(2))} HTTP/1.0\r\n{BEARER}\r\nPrefer: {prefer}\r\n\r\n"
             head, _, body = talk(port, request.encode()).decode().partition("\r\n\r\n")

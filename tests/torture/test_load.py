@@ -8,7 +8,6 @@ before the request.
 import json
 import re
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -23,7 +22,7 @@ from typing import Any
 import pytest
 from faults import Fault
 from samples import BEARER, TOKEN, Patch, Plant, demo_job, run, url, write
-from serving import RECOMMENDED, ROOT, Server, serving, talk, wait_until
+from serving import PATH, RECOMMENDED, ROOT, Server, serving, talk, wait_until
 
 RUNNING = {name: value for name, value in demo_job(2).items() if value is not None}
 PUT = """UPDATE bulk_action_jobs SET action_reason = printf('%0200d', ?1),
@@ -178,7 +177,7 @@ def test_what_a_replica_by_litestream_serves_was_committed_and_comes_within_seco
     stage: Stage, ticks: Iterator[int], tmp_path: Path, monkeypatch: Patch
 ) -> None:
     """Its tokens come with its jobs. Here both machines are folders."""
-    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=":")
+    monkeypatch.setenv("PATH", PATH)
     page = (ROOT / "docs" / "replication.md").read_text("utf-8")
     page = page.replace("REPLICA_URL", (tmp_path / "away").as_uri())
     replicate, restore = re.findall("^```sh\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
