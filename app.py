@@ -46,7 +46,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
         app = ServiceFlask(__name__, static_folder=None)
         _load_settings(app, config)
         app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
-        app.url_map.merge_slashes = False  # a path with // is a 404, not a redirect
+        app.url_map.merge_slashes = False  # // within a path is a 404, not a redirect
         store = JobStore(app.config["DATABASE"] or Path(app.instance_path, "demo.db"))
         app.extensions["bulk_action_jobs"] = store
         app.register_error_handler(Exception, answer_error)

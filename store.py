@@ -20,7 +20,7 @@ _NEWEST = f"""SELECT {_NAMES} {_OF_STATUS}
 _COUNT = f"SELECT count(*) {_OF_STATUS}"
 _PUT = f"""INSERT INTO bulk_action_jobs ({_NAMES}) VALUES (lower(?){", ?" * (len(MEMBERS) - 1)})
     ON CONFLICT (job_id) DO UPDATE SET ({_NAMES}) = (excluded.{", excluded.".join(MEMBERS)})"""
-_TABLES = "SELECT count(*) FROM sqlite_schema WHERE name IN ('bulk_action_jobs', 'tokens')"
+_TABLES = "SELECT count(*) FROM sqlite_schema WHERE lower(name) IN ('bulk_action_jobs', 'tokens')"
 _IS_VALID = "(expires_at IS NULL OR expires_at > strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))"
 _TOKEN = f"SELECT name FROM tokens WHERE sha256 = ? AND {_IS_VALID}"
 _TOKENS = f"""SELECT name, coalesce(expires_at, 'never'), iif({_IS_VALID}, 'valid', 'expired')
@@ -56,18 +56,18 @@ class JobStore:
     def check(self) -> bool:
         """Return whether there is a token. Raise `StoreError` if the file cannot be served."""
         self.get("")
-        return self._read("SELECT name, sha256, expires_at FROM tokens") is not None
+        return self._read("SELECT name, sha256, expires_at FROM tokens LIMIT 1") is not None
 
     def _read(self, sql: str, *values: str, look: bool = True) -> tuple[Any, ...] | None:
         """Return the first row as of the last commit, or None."""
         with self._lock:
             try:
                 cursor = (not look and self._cursor) or self._current()
-                row: tuple[Any, ...] | None = cursor.execute(sql, values).fetchone()
+                rows = cursor.execute(sql, values).fetchall()  # to the end: else it holds its lock
             except (sqlite3.Error, OSError) as error:
                 self.close()
                 raise StoreError.of("read", self.path, error) from error
-        return row
+        return rows[0] if rows else None
 
     def _current(self) -> sqlite3.Cursor:
         """Return the cursor, opened again if the file has changed or its -wal was replaced."""
@@ -78,7 +78,7 @@ class JobStore:
         self.close()  # first: two files open under one name would share one -shm file
         self._wal = f"{os.path.realpath(self._path)}-wal"  # SQLite resolves links, too
         self._cursor = self._connect("read").cursor()
-        self._cursor.execute("SELECT 1 FROM sqlite_schema").fetchone()  # makes the -wal
+        self._cursor.execute("SELECT 1 FROM sqlite_schema").fetchall()  # makes the -wal
         self._version = file, _inode(self._wal)
         return self._cursor
 
@@ -107,9 +107,12 @@ class JobStore:
 
     def init(self) -> bool:
         """Make the file and its folder, or add the tables that it lacks; return True if any was."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        if not self.path.exists():
-            self.path.touch()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            if not self.path.exists():
+                self.path.touch()
+        except OSError as error:
+            raise StoreError.of("make", self.path, error) from error
         with self._opened("make") as connection:
             (tables,) = connection.execute(_TABLES).fetchone()
             if tables < 2:

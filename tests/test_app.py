@@ -20,20 +20,7 @@ from flask import Flask, current_app
 from flask.cli import FlaskGroup
 from flask.testing import FlaskClient
 from problem import assert_problem
-from samples import (
-    BEARER,
-    JOB,
-    JOB_ID,
-    OTHER_ID,
-    Get,
-    Log,
-    MakeApp,
-    Patch,
-    Plant,
-    demo_id,
-    run,
-    url,
-)
+from samples import BEARER, JOB, JOB_ID, OTHER_ID, Get, Log, MakeApp, Patch, Plant, run, url
 from serving import ROOT
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client
@@ -154,8 +141,13 @@ def test_another_method_is_a_405_that_says_which_are_allowed(get: Get, method: s
     assert sorted(response.headers["Allow"].split(", ")) == ["GET", "HEAD"]
 
 
-def test_a_healthy_service_says_so_without_a_token(client: FlaskClient) -> None:
+def test_a_healthy_service_says_so_without_a_token_and_locks_nothing(
+    client: FlaskClient, database: Path
+) -> None:
+    run(database, "PRAGMA journal_mode = DELETE")
+    run(database, "INSERT INTO tokens VALUES ('another', ?, NULL)", "a" * 64)
     response = client.get("/healthz")
+    run(database, "DELETE FROM tokens")
     assert (response.status_code, response.text) == (200, '{"status": "ok"}\n')
     assert response.headers["Cache-Control"] == "no-store"
 
@@ -217,7 +209,7 @@ def test_services_mounted_in_one_process_keep_apart(make_app: MakeApp, database:
     client = Client(DispatcherMiddleware(Flask("outer"), apps))
     tokens = BEARER, {"Authorization": f"Bearer {demo.TOKEN}"}
     for mount, statuses in (("/own", [404, 401]), ("/demo", [401, 200])):
-        answers = [client.get(mount + url(demo_id(1)), headers=token) for token in tokens]
+        answers = [client.get(mount + url(demo.JOB_ID), headers=token) for token in tokens]
         assert [answer.status_code for answer in answers] == statuses
 
 
@@ -239,7 +231,7 @@ def test_flask_run_says_how_to_try_the_demo(
     monkeypatch.chdir(tmp_path if name else ROOT)
     result = CliRunner().invoke(FlaskGroup(), f"{name} run {options}")
     assert result.exit_code == 0
-    command = f'curl -H "Authorization: Bearer demo-token" {address}{url(demo_id(7))}'
+    command = f'curl -H "Authorization: Bearer demo-token" {address}{url(demo.JOB_ID)}'
     assert caplog.messages == [f"FLASK_DATABASE is not set: serving the demo. Try: {command}"]
 
 
