@@ -105,7 +105,7 @@ def _add_routes(app: ServiceFlask, store: JobStore) -> None:
         if not is_uuid(id):
             detail = "The id is not a UUID in its 8-4-4-4-12 form, so it names no job."
             return problem(404, detail, id=detail)
-        job = store.get(id, look=False)  # that of the token has looked just now
+        job = store.get(id, look=False)  # the look for its token was just now
         if job is None:
             return problem(404, "No bulk action job has this id.")
         criteria, reason = _LONG_MEMBERS(job)

@@ -1,4 +1,4 @@
-"""What is overridden for speed. tools/benchmarks/RESULTS.md has what each override saves."""
+"""What is overridden of the libraries, for speed: tools/benchmarks/RESULTS.md has the figures."""
 
 from typing import Any
 
