@@ -1,16 +1,16 @@
 """What is overridden of the libraries, for speed: tools/benchmarks/RESULTS.md has the figures."""
 
 from typing import Any
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 import flask
-from flask.sessions import NullSession, SessionInterface
 from flask_httpauth import HTTPTokenAuth
 from werkzeug.datastructures import Authorization, Headers
 from werkzeug.routing import MapAdapter, Rule
 
 
 class Response(flask.Response):
-    """A response whose headers are complete: Werkzeug need not look for what they lack."""
+    """A response that is complete: Werkzeug need not look for what it lacks."""
 
     default_mimetype = None
 
@@ -21,46 +21,31 @@ class Response(flask.Response):
         complete[:] = headers  # quicker than to add each
         super().__init__([body], status, complete)
 
-    def get_wsgi_headers(self, environ: Any) -> Headers:
-        """Return the headers as they are."""
-        return self.headers
-
-
-class _NoSession(SessionInterface):
-    session = NullSession()
-
-    def open_session(self, *_: Any) -> NullSession:
-        """Return the same one for all requests: nothing can be put into it."""
-        return self.session
-
-
-class _Router(MapAdapter):
-    job_rule: Rule
-
-    def match(self, *args: Any, **kwargs: Any) -> Any:
-        """Match the path of a job without Werkzeug's matcher."""
-        folder, _, job_id = self.path_info.rpartition("/")
-        is_read = self.default_method in ("GET", "HEAD")
-        is_flasks = kwargs == {"return_rule": True}  # as Flask asks for each request
-        if f"{folder}/<id>" == self.job_rule.rule and job_id and is_read and is_flasks:
-            return self.job_rule, {"id": job_id}
-        return super().match(*args, **kwargs)
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Any:
+        """Send the headers and the body as they are; `call_on_close` does nothing."""
+        start_response(self.status, [*self.headers])
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else self.response
 
 
 class ServiceFlask(flask.Flask):
-    """Flask with this router and no sessions; `job_rule` is the route that it tries first."""
+    """Flask that tries one route before the others, and without Werkzeug's matcher."""
 
-    job_rule: Rule
-    session_interface = _NoSession()
+    job_rule: Rule  # it ends in /<id>
 
     def create_url_adapter(self, request: flask.Request | None) -> MapAdapter | None:
-        """Return a router that ignores the host, unless the configuration names hosts."""
+        """Match the path of a job, for whose request there is no `url_for`; else ignore the host.
+
+        Where the configuration names hosts, Flask does all of it.
+        """
         if request is None or self.config["TRUSTED_HOSTS"] or self.config["SERVER_NAME"]:
             return super().create_url_adapter(request)
-        where = request.root_path, "", request.scheme, request.path, request.method
-        router = _Router(self.url_map, "", *where)
-        router.job_rule = self.job_rule
-        return router
+        folder, _, job_id = request.path.rpartition("/")
+        is_read = request.method in ("GET", "HEAD")
+        if is_read and job_id and f"{folder}/<id>" == self.job_rule.rule:
+            request.url_rule, request.view_args = self.job_rule, {"id": job_id}
+            return None  # there is nothing left to match
+        where = request.root_path, None, request.scheme, request.method, request.path
+        return self.url_map.bind("", *where)
 
 
 class BearerAuth(HTTPTokenAuth):  # type: ignore[misc]  # the library ships no types

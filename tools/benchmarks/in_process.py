@@ -17,9 +17,7 @@ import bare
 import bare_token
 import flask
 from data import AUTHORIZED, DEMO_JOB_ID, resident, table, url
-from flask.sessions import SecureCookieSessionInterface
 from flask_httpauth import HTTPTokenAuth
-from werkzeug.routing import MapAdapter
 from werkzeug.test import create_environ, run_wsgi_app
 
 from app import create_app
@@ -163,44 +161,29 @@ def plain(kept: Sequence[str]) -> Iterator[None]:
     """Take away the overrides that are made in classes, but for those that are kept."""
     with ExitStack() as stack:
         if "Response" not in kept:
-            headers = flask.Response.get_wsgi_headers
+            send = flask.Response.__call__
             stack.enter_context(patch.object(framework.Response, "__init__", plain_init))
-            stack.enter_context(patch.object(framework.Response, "get_wsgi_headers", headers))
+            stack.enter_context(patch.object(framework.Response, "__call__", send))
         if "ensure_sync" not in kept:
-            stack.enter_context(
-                patch.object(framework.BearerAuth, "ensure_sync", HTTPTokenAuth.ensure_sync)
-            )
+            ask = HTTPTokenAuth.ensure_sync
+            stack.enter_context(patch.object(framework.BearerAuth, "ensure_sync", ask))
         yield
 
 
-def plain_router(app: flask.Flask, request: flask.Request | None) -> MapAdapter | None:
-    """Return a router as this service does, but Werkzeug's own."""
-    if request is None:
-        return flask.Flask.create_url_adapter(app, None)
-    where = request.root_path, "", request.scheme, request.path, request.method
-    return MapAdapter(app.url_map, "", *where)
-
-
 def overriding(database: Path, *kept: str) -> Case:
-    """Return repeated reads by this service with only those overrides of Flask and Werkzeug."""
+    """Return repeated reads by this service with only those overrides of the libraries."""
     app = service(database)
-    if "session_interface" not in kept:
-        app.session_interface = SecureCookieSessionInterface()
     if "create_url_adapter" not in kept:
         app.create_url_adapter = partial(flask.Flask.create_url_adapter, app)  # type: ignore[method-assign]
-    elif "match" not in kept:
-        app.create_url_adapter = partial(plain_router, app)  # type: ignore[method-assign]
     return Case(f"with {' and '.join(kept)}", app, 200, repeated(url(0)), partial(plain, kept))
 
 
 def overrides(database: Path, rounds: int) -> str:
     """See what each override in web/framework.py saves."""
-    routing = ("create_url_adapter", "match")
-    every = ("session_interface", "ensure_sync", "Response", *routing)
+    every = ("ensure_sync", "Response", "create_url_adapter")
     cases = [
         overriding(database)._replace(name="without any"),
-        *[overriding(database, name) for name in every if name != "match"],
-        overriding(database, *routing),
+        *[overriding(database, name) for name in every],
         overriding(database, *every)._replace(name="with all"),
     ]
     answers = set()
