@@ -9,7 +9,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, request
+from flask import Flask, g, request
 from marshmallow import ValidationError, fields
 
 if sys.version_info < (3, 11):  # noqa: UP036 (who installs by hand may have an older one)
@@ -105,7 +105,7 @@ def _add_routes(app: ServiceFlask, store: JobStore) -> None:
         if not is_uuid(id):
             detail = "The id is not a UUID in its 8-4-4-4-12 form, so it names no job."
             return problem(404, detail, id=detail)
-        job = store.get(id, look=False)  # the look for its token was just now
+        job = g.job
         if job is None:
             return problem(404, "No bulk action job has this id.")
         criteria, reason = _LONG_MEMBERS(job)

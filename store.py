@@ -23,12 +23,15 @@ _PUT = f"""INSERT INTO bulk_action_jobs ({_NAMES}) VALUES (lower(?){", ?" * (len
 _TABLES = "SELECT count(*) FROM sqlite_schema WHERE lower(name) IN ('bulk_action_jobs', 'tokens')"
 _IS_VALID = "(expires_at IS NULL OR expires_at > strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))"
 _TOKEN = f"SELECT name FROM tokens WHERE sha256 = ? AND {_IS_VALID}"
+_GET_FOR = f"SELECT * FROM ({_TOKEN}) LEFT JOIN ({_GET})"
 _TOKENS = f"""SELECT name, coalesce(expires_at, 'never'), iif({_IS_VALID}, 'valid', 'expired')
     FROM tokens ORDER BY name"""
+_ADD = "INSERT INTO tokens VALUES (?, ?, strftime('%Y-%m-%dT%H:%M:%SZ', 'now', ? || ' days'))"
+_MODES = {"read": "ro", "write": "rw", "make": "rwc"}
 
 
 class JobStore:
-    """The SQLite file at `path`. All threads share a connection for `get` and `token_name`.
+    """The SQLite file at `path`. All threads share a connection to read one job.
 
     Each method raises `StoreError` if the file is missing, foreign, damaged, or locked: for one
     second to read, for ten to write.
@@ -44,26 +47,28 @@ class JobStore:
         self._cursor: sqlite3.Cursor | None = None  # kept: to make one takes time
         self._version: tuple[object, ...] = ()
 
-    def get(self, job_id: str, *, look: bool = True) -> Job | None:
-        """Return the job of a UUID, in any letter case, or None. `look` first for another file."""
-        return self._read(_GET, job_id.lower(), look=look)
+    def get(self, job_id: str) -> Job | None:
+        """Return the job of a UUID, in any letter case, or None."""
+        return self._read(_GET, job_id.lower())
 
-    def token_name(self, sha256: str) -> str | None:
-        """Return whose token has this digest, or None if it is unknown, revoked or expired."""
-        row = self._read(_TOKEN, sha256)
-        return row[0] if row else None
+    def get_for(self, sha256: str, job_id: str) -> tuple[str | None, Job | None]:
+        """Return whose token has this digest, and the job, as of one commit.
+
+        Both are None if the token is unknown, revoked or expired: then the job is not read.
+        """
+        row = self._read(_GET_FOR, sha256, job_id.lower()) or (None, None)
+        return row[0], None if row[1] is None else row[1:]
 
     def check(self) -> bool:
         """Return whether there is a token. Raise `StoreError` if the file cannot be served."""
         self.get("")
         return self._read("SELECT name, sha256, expires_at FROM tokens LIMIT 1") is not None
 
-    def _read(self, sql: str, *values: str, look: bool = True) -> tuple[Any, ...] | None:
+    def _read(self, sql: str, *values: str) -> tuple[Any, ...] | None:
         """Return the first row as of the last commit, or None."""
         with self._lock:
             try:
-                cursor = (not look and self._cursor) or self._current()
-                rows = cursor.execute(sql, values).fetchall()  # to the end: else it holds its lock
+                rows = self._current().execute(sql, values).fetchall()  # all: else it keeps a lock
             except (sqlite3.Error, OSError) as error:
                 self.close()
                 raise StoreError.of("read", self.path, error) from error
@@ -88,17 +93,14 @@ class JobStore:
             self._cursor.connection.close()
             self._cursor = None
 
-    def newest(self, status: str | None, limit: int) -> Iterator[Job]:
-        """Yield up to `limit` jobs (-1: all) of a status (None: any), last updated first."""
+    def newest(self, status: str | None, limit: int) -> tuple[int, list[Job]]:
+        """Return how many jobs have a status (None: any), and the `limit` newest (-1: all)."""
         with self._opened("read") as connection:
-            # A text that is not UTF-8 is no reason not to list the others.
+            # One text that is not UTF-8 must not hide the other jobs.
             connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
-            yield from connection.execute(_NEWEST, {"status": status, "limit": limit})
-
-    def count(self, status: str | None) -> int:
-        """Return how many jobs have a status (None: any)."""
-        with self._opened("read") as connection:
-            return int(connection.execute(_COUNT, {"status": status}).fetchone()[0])
+            values = {"status": status, "limit": limit}
+            (count,) = connection.execute(_COUNT, values).fetchone()
+            return count, connection.execute(_NEWEST, values).fetchall()
 
     def tokens(self) -> list[tuple[str, str, str]]:
         """Return the name, the end (UTC, or never) and the state, valid or expired, of each."""
@@ -109,8 +111,6 @@ class JobStore:
         """Make the file and its folder, or add the tables that it lacks; return True if any was."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            if not self.path.exists():
-                self.path.touch()
         except OSError as error:
             raise StoreError.of("make", self.path, error) from error
         with self._opened("make") as connection:
@@ -128,12 +128,12 @@ class JobStore:
         return after - before, len(jobs) - (after - before)
 
     @contextmanager
-    def adding_token(self, name: str, sha256: str, expires_at: str | None) -> Iterator[None]:
-        """Add a token if the block succeeds. `expires_at` is 2026-05-16T08:00:00Z, or None."""
+    def adding_token(self, name: str, sha256: str, days: int | None) -> Iterator[None]:
+        """Add a token if the block succeeds. It expires after so many days (None: never)."""
         with self._opened("write") as connection:
             if connection.execute("SELECT 1 FROM tokens WHERE name = ?", (name,)).fetchone():
                 raise StoreError(f"{name} has a token already: revoke it first")
-            connection.execute("INSERT INTO tokens VALUES (?, ?, ?)", (name, sha256, expires_at))
+            connection.execute(_ADD, (name, sha256, days))
             yield
 
     def revoke(self, name: str) -> bool:
@@ -155,7 +155,7 @@ class JobStore:
 
     def _connect(self, verb: str) -> sqlite3.Connection:
         return sqlite3.connect(
-            f"{self.path.as_uri()}?mode={'ro' if verb == 'read' else 'rw'}",
+            f"{self.path.as_uri()}?mode={_MODES[verb]}",
             timeout=1 if verb == "read" else 10,  # seconds to wait for a lock
             isolation_level=None,
             check_same_thread=False,

@@ -156,7 +156,7 @@ def test_a_forbidden_file_is_explained(jobs: JobStore, database: Path, monkeypat
     monkeypatch.setattr(os, "access", lambda *_: False)  # root may read all
     run(database, "DROP TABLE tokens")
     with pytest.raises(StoreError, match="Permission denied: let this user read it"):
-        jobs.token_name("")
+        jobs.get_for("", "")
 
 
 def test_a_database_that_many_make_at_once_has_the_jobs_of_all(tmp_path: Path) -> None:
