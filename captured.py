@@ -58,10 +58,8 @@ def _faults(record: Any, schema: JobSchema) -> list[str]:
     if not isinstance(record, dict) or "job_id" not in record:
         expected = f"an object with {', '.join(MEMBERS[:3])} and so on"
         return [f"expected a job: {expected}, not {reprlib.repr(record)}"]
-    times = ("executed_at", "completed_at")
-    errors = schema.validate(
-        {name: record[name] for name in record if name not in times or record[name] is not None}
-    )
+    nulls = [name for name in ("executed_at", "completed_at") if record.get(name) is None]
+    errors = schema.validate({name: record[name] for name in record if name not in nulls})
     for name in MEMBERS:
         if isinstance(record.get(name), int) and not -(2**63) <= record[name] < 2**63:
             errors[name] = ["Not a signed 64-bit integer."]

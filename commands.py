@@ -7,9 +7,9 @@ import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import click
 from flask import current_app
@@ -23,9 +23,7 @@ from store import JobStore
 
 _MOST_LINES = 20  # of complaints about the jobs of a file
 _LISTED = ("job_id", "status", "progress_percent", "action_type", "created_by", "updated_at")
-
-jobs = AppGroup("jobs", help="Make, fill and list a database of jobs.")
-tokens = AppGroup("tokens", help="Make, list and revoke the tokens of clients.")
+_CELLS = itemgetter(*map(MEMBERS.index, _LISTED))  # of a job
 
 
 def flask_command() -> str | None:
@@ -62,6 +60,16 @@ def one_line() -> Iterator[None]:
         raise click.ClickException(_printable(f"{error}.")) from error
 
 
+class _Commands(AppGroup):
+    def invoke(self, ctx: click.Context) -> Any:
+        with one_line():
+            return super().invoke(ctx)
+
+
+jobs = _Commands("jobs", help="Make, fill and list a database of jobs.")
+tokens = _Commands("tokens", help="Make, list and revoke the tokens of clients.")
+
+
 def _store(*, writes: bool = False) -> JobStore:
     """Return the store of FLASK_DATABASE, or, if a command only reads, of the demo."""
     store: JobStore = current_app.extensions["bulk_action_jobs"]
@@ -95,7 +103,6 @@ def _complain(lines: list[str]) -> None:
 
 
 @jobs.command("init")
-@one_line()
 def init() -> None:
     """Make the database, or add the tables that it lacks."""
     store, path = _store(writes=True), current_app.config["DATABASE"]
@@ -108,7 +115,6 @@ def init() -> None:
 @jobs.command("import")
 @click.argument("file", type=click.File("rb"))
 @click.option("--ignore-unknown", is_flag=True, help="Leave out members that are not documented.")
-@one_line()
 def import_(file: BinaryIO, ignore_unknown: bool) -> None:
     """Add or replace the jobs of FILE (- is standard input).
 
@@ -136,19 +142,16 @@ def import_(file: BinaryIO, ignore_unknown: bool) -> None:
 @click.option("--status", help="Only jobs of this status.")
 @click.option("--limit", default=20, type=click.IntRange(0, 2**63 - 1), help="0: all. Else 20.")
 @click.option("--json", "as_json", is_flag=True, help="As they are stored, one job per line.")
-@one_line()
 def list_(status: str | None, limit: int, as_json: bool) -> None:
     """List jobs, the last updated first."""
     store = _store()
     status = status and _printable(status)  # what is not UTF-8 is nothing that SQLite takes
-    found = [dict(zip(MEMBERS, job, strict=True)) for job in store.newest(status, limit or -1)]
+    total, found = store.newest(status, limit or -1)
     if as_json:
         for job in found:
-            click.echo(json.dumps(job, default=repr))
+            click.echo(json.dumps(dict(zip(MEMBERS, job, strict=True)), default=repr))
     else:
-        rows = [tuple(job[name] for name in _LISTED) for job in found]
-        _print_table(("ID", "STATUS", "PERCENT", "ACTION", "BY", "UPDATED"), *rows)
-    total = store.count(status)
+        _print_table(("ID", "STATUS", "PERCENT", "ACTION", "BY", "UPDATED"), *map(_CELLS, found))
     if 0 < limit < total:
         click.echo(f"{limit:,} of {total:,} shown: --limit 0 shows all.", err=True)
 
@@ -156,7 +159,6 @@ def list_(status: str | None, limit: int, as_json: bool) -> None:
 @tokens.command("create")
 @click.argument("name")
 @click.option("--expires-in", metavar="DAYS", type=click.IntRange(1, 36500), help="1 to 36500.")
-@one_line()
 def create(name: str, expires_in: int | None) -> None:
     """Make a token for the client NAME, and print it this once: its digest is stored."""
     store = _store(writes=True)
@@ -164,15 +166,12 @@ def create(name: str, expires_in: int | None) -> None:
         raise click.ClickException("a name has 1 to 64 visible ASCII characters, and no space.")
     if sys.stdout is None:
         raise click.ClickException("there is no standard output to print the token to.")
-    moment = datetime.now(UTC) + timedelta(expires_in or 0)
-    expires_at = f"{moment:%Y-%m-%dT%H:%M:%SZ}" if expires_in else None
     token = secrets.token_urlsafe(32)
-    with store.adding_token(name, hashlib.sha256(token.encode()).hexdigest(), expires_at):
+    with store.adding_token(name, hashlib.sha256(token.encode()).hexdigest(), expires_in):
         click.echo(token)  # one that cannot be printed is not stored
 
 
 @tokens.command("list")
-@one_line()
 def list_tokens() -> None:
     """List the clients' tokens: name, expiry, state."""
     _print_table(("NAME", "EXPIRES", "STATE"), *_store().tokens())
@@ -180,7 +179,6 @@ def list_tokens() -> None:
 
 @tokens.command("revoke")
 @click.argument("name")
-@one_line()
 def revoke(name: str) -> None:
     """Revoke the token of the client NAME: it is refused from the next request on."""
     name = _printable(name)

@@ -13,8 +13,7 @@ _REMEDIES = {  # by what failed and why: the first regular expression that is fo
     "unable to open|readonly": f"{_WRITABLE}: WAL mode needs that even to read. Or, while no "
     "program has it open, run PRAGMA journal_mode = DELETE",
     "No such file": "flask jobs init makes it; without FLASK_DATABASE a start serves the demo",
-    "Is a directory": "name a file in it",
-    "Not a directory|File exists": "name a file in a folder",
+    "directory|File exists": "name a file in a folder",
     "Permission denied": "let this user read it and search its folders",
     "no such table": "sqlite3 FILE < schema.sql, or flask jobs init, adds it",
     "no such column|no column": "another version made it: add the columns that schema.sql has",

@@ -13,9 +13,8 @@ from web.request import reference
 CONTRACT = "/openapi.yaml"
 _FILE = Path(__file__).parent.with_name("openapi.yaml")
 _ADDRESS = "http://127.0.0.1:5000"  # in the file
-_DEMO = re.compile(
-    r"(?m)^( *).*\bdemo\b.*\n(?:\1 .*\n|\n)*"
-)  # a line, and those below it that are indented more
+# A line that names the demo, and those below it that are indented more.
+_DEMO = re.compile(r"(?m)^( *).*\bdemo\b.*\n(?:\1 .*\n|\n)*")
 _PAGE = Path(__file__).with_name("page")
 _ASSETS = Path(flask_swagger_ui.__file__).with_name("dist")
 _POLICY = (
