@@ -9,7 +9,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, g, request
+from flask import Flask, request
 from marshmallow import ValidationError, fields
 
 if sys.version_info < (3, 11):  # noqa: UP036 (who installs by hand may have an older one)
@@ -23,7 +23,7 @@ from schemas import FINAL_STATUSES, MEMBERS, JobSchema, is_uuid
 from store import JobStore
 from web import cors, page
 from web.framework import Response, ServiceFlask
-from web.request import REQUEST_ID, answer_error, identified, log_requests, problem, to_json
+from web.request import JOB, REQUEST_ID, answer_error, identified, log_requests, problem, to_json
 
 SETTINGS = ("DATABASE", "CORS_ORIGINS", "REQUEST_LOG")
 JOB_PATH = "/api/actions/bulk/jobs/<id>"
@@ -105,14 +105,15 @@ def _add_routes(app: ServiceFlask, store: JobStore) -> None:
         if not is_uuid(id):
             detail = "The id is not a UUID in its 8-4-4-4-12 form, so it names no job."
             return problem(404, detail, id=detail)
-        job = g.job
+        environ = request.environ
+        job = environ[JOB]
         if job is None:
             return problem(404, "No bulk action job has this id.")
         criteria, reason = _LONG_MEMBERS(job)
         is_long = len(f"{criteria}{reason}") > LONGEST_KEPT
         represent = _represent if is_long else _represent_once
         body, etag, headers = represent(*job)
-        condition = request.environ.get("HTTP_IF_NONE_MATCH", "")
+        condition = environ.get("HTTP_IF_NONE_MATCH", "")
         if etag in condition or condition == "*":  # in a list, weak or strong (RFC 9110, 13.1.2)
             return Response(b"", 304, headers)
         return Response(body, 200, [("Content-Type", "application/json"), *headers])

@@ -5,25 +5,26 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from flask import Response, g, request
+from flask import Response, request
 
 from store import JobStore
 from web.framework import BearerAuth
-from web.request import CLIENT, problem
+from web.request import CLIENT, JOB, problem
 
 
 def bearer_auth(store: JobStore) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return a decorator that answers 401 to a request without a token of `store` (RFC 6750, 3).
 
-    The token and the job of the request's `id` are read at once: a view has the job as `g.job`.
+    The token and the job of the route's `id` are read at once: the job, or None, is `environ[JOB]`.
     """
     auth = BearerAuth("Bearer", realm="bulk-action-jobs")
 
     @auth.verify_token  # type: ignore[untyped-decorator]  # the library ships no types
     def verify(token: str) -> str | None:
         job_id = (request.view_args or {})["id"]
-        name, g.job = store.get_for(_digest(token), job_id)
-        request.environ[CLIENT] = name or "-"
+        environ = request.environ
+        name, environ[JOB] = store.get_for(_digest(token), job_id)
+        environ[CLIENT] = name or "-"
         return name
 
     @auth.error_handler  # type: ignore[untyped-decorator]

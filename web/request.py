@@ -18,6 +18,7 @@ from web.framework import Response
 
 REQUEST_ID = "bulk_action_jobs.request_id"  # where the WSGI environment has it
 CLIENT = "bulk_action_jobs.client"  # the name of the client, once its token is known
+JOB = "bulk_action_jobs.job"  # the job that it asked for, or None
 _VALID_ID = re.compile("[A-Za-z0-9._-]{1,128}")
 _log = logging.getLogger("bulk_action_jobs")
 
