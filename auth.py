@@ -15,13 +15,13 @@ from web.request import CLIENT, JOB, problem
 def bearer_auth(store: JobStore) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return a decorator that answers 401 to a request without a token of `store` (RFC 6750, 3).
 
-    The token and the job of the route's `id` are read at once: the job, or None, is `environ[JOB]`.
+    The token and the job of the path's `id` are read at once: the job, or None, is `environ[JOB]`.
     """
     auth = BearerAuth("Bearer", realm="bulk-action-jobs")
 
     @auth.verify_token  # type: ignore[untyped-decorator]  # the library ships no types
     def verify(token: str) -> str | None:
-        job_id = (request.view_args or {})["id"]
+        job_id = (request.view_args or {}).get("id", "")
         environ = request.environ
         name, environ[JOB] = store.get_for(_digest(token), job_id)
         environ[CLIENT] = name or "-"

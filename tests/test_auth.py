@@ -2,9 +2,12 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from problem import assert_problem
 from samples import BEARER, JOB_ID, OTHER_ID, TOKEN, Get, Log, MakeApp, Plant, add_token, run, url
+
+from auth import bearer_auth
 
 INVALID = "The access token is unknown, expired or revoked."
 BARE = 'Bearer realm="bulk-action-jobs"'
@@ -55,3 +58,9 @@ def test_a_database_without_a_token_is_served_and_its_start_says_how_to_make_one
     assert client.get(url(), headers=BEARER).status_code == 401
     add_token(database, TOKEN)
     assert client.get(url(), headers=BEARER).status_code == 404
+
+
+def test_a_route_without_an_id_may_ask_for_a_token(app: Flask, client: FlaskClient) -> None:
+    view = bearer_auth(app.extensions["bulk_action_jobs"])(lambda: "yours")
+    app.add_url_rule("/mine", "mine", view)
+    assert [client.get("/mine", headers=sent).status_code for sent in ({}, BEARER)] == [401, 200]
