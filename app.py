@@ -5,7 +5,6 @@ import os
 import sys
 from collections.abc import Mapping
 from functools import lru_cache
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +21,13 @@ from errors import InputError, StoreError
 from schemas import FINAL_STATUSES, MEMBERS, JobSchema, is_uuid
 from store import JobStore
 from web import cors, page
-from web.framework import Response, ServiceFlask
-from web.request import JOB, REQUEST_ID, answer_error, identified, log_requests, problem, to_json
+from web.framework import JOB, Response, ServiceFlask, answer_error, log_requests, problem, to_json
 
 SETTINGS = ("DATABASE", "CORS_ORIGINS", "REQUEST_LOG")
 JOB_PATH = "/api/actions/bulk/jobs/<id>"
-RETRY_AFTER = "2"  # seconds to wait before polling again; sent until the job has ended
 LONGEST_KEPT = 4096  # characters of a job's two long members: a longer job is not cached
 
-_LONG_MEMBERS = itemgetter(MEMBERS.index("criteria_json"), MEMBERS.index("action_reason"))
+_CRITERIA, _REASON = MEMBERS.index("criteria_json"), MEMBERS.index("action_reason")
 _SCHEMA = JobSchema()
 
 
@@ -53,7 +50,6 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
         _add_routes(app, store)
         page.add_pages(app)
         cors.allow_origins(app, app.config["CORS_ORIGINS"], [JOB_PATH, page.CONTRACT])
-        app.wsgi_app = identified(app.wsgi_app)  # type: ignore[assignment]
         app.cli.add_command(commands.jobs)
         app.cli.add_command(commands.tokens)
         _check(app, store)
@@ -62,12 +58,12 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
 
 def _load_settings(app: Flask, config: Mapping[str, Any] | None) -> None:
     app.config.from_prefixed_env()
+    app.config["SECRET_KEY"] = None  # there are no sessions: cookies of others are not read
     for name in SETTINGS:  # as text: Flask would read the path 0.10 as a number
         app.config[name] = os.environ.get(f"FLASK_{name}")
     for name in config or {}:
         if name not in app.config:
-            known = ", ".join(SETTINGS)
-            raise InputError(f"create_app: {name!r} is no setting: there are {known}")
+            raise InputError(f"create_app: {name!r} is no setting: there are {', '.join(SETTINGS)}")
     app.config.from_mapping(config)
     if app.config["DATABASE"] == "":
         raise InputError("FLASK_DATABASE is empty: set it to a path, or unset it for the demo")
@@ -109,9 +105,8 @@ def _add_routes(app: ServiceFlask, store: JobStore) -> None:
         job = environ[JOB]
         if job is None:
             return problem(404, "No bulk action job has this id.")
-        criteria, reason = _LONG_MEMBERS(job)
-        is_long = len(f"{criteria}{reason}") > LONGEST_KEPT
-        represent = _represent if is_long else _represent_once
+        is_long = len(f"{job[_CRITERIA]}{job[_REASON]}") > LONGEST_KEPT
+        represent = _represent.__wrapped__ if is_long else _represent
         body, etag, headers = represent(*job)
         condition = environ.get("HTTP_IF_NONE_MATCH", "")
         if etag in condition or condition == "*":  # in a list, weak or strong (RFC 9110, 13.1.2)
@@ -123,7 +118,7 @@ def _add_routes(app: ServiceFlask, store: JobStore) -> None:
         try:
             store.check()
         except StoreError as error:
-            request_id = request.environ[REQUEST_ID]
+            request_id = request.headers["X-Request-Id"]
             app.logger.error("not healthy: %s [request %s]", error, request_id)  # noqa: TRY400
             return problem(503, "The service cannot read its jobs or its tokens.")
         headers = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
@@ -132,6 +127,7 @@ def _add_routes(app: ServiceFlask, store: JobStore) -> None:
     app.job_rule = next(rule for rule in app.url_map.iter_rules() if rule.rule == JOB_PATH)
 
 
+@lru_cache(maxsize=256, typed=True)  # by type, too: else 1.0 would be served as 1
 def _represent(*job: Any) -> tuple[bytes, str, list[tuple[str, str]]]:
     """Return a job's body, ETag and headers; raise ValueError that names job and bad members."""
     try:
@@ -142,9 +138,5 @@ def _represent(*job: Any) -> tuple[bytes, str, list[tuple[str, str]]]:
     etag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
     headers = [("ETag", etag), ("Cache-Control", "private, no-cache"), ("Vary", "Authorization")]
     if "completed_at" not in members and members["status"] not in FINAL_STATUSES:
-        headers.append(("Retry-After", RETRY_AFTER))
+        headers.append(("Retry-After", "2"))  # seconds to wait before polling again
     return body, etag, headers
-
-
-# The values are told apart by type, too: else 1.0 would be served as 1.
-_represent_once = lru_cache(maxsize=256, typed=True)(_represent)

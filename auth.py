@@ -8,8 +8,7 @@ from typing import Any
 from flask import Response, request
 
 from store import JobStore
-from web.framework import BearerAuth
-from web.request import CLIENT, JOB, problem
+from web.framework import CLIENT, JOB, BearerAuth, problem
 
 
 def bearer_auth(store: JobStore) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -20,12 +19,11 @@ def bearer_auth(store: JobStore) -> Callable[[Callable[..., Any]], Callable[...,
     auth = BearerAuth("Bearer", realm="bulk-action-jobs")
 
     @auth.verify_token  # type: ignore[untyped-decorator]  # the library ships no types
-    def verify(token: str) -> str | None:
-        job_id = (request.view_args or {}).get("id", "")
+    def verify(token: str) -> Any:
+        job_id = str((request.view_args or {}).get("id", ""))
         environ = request.environ
-        name, environ[JOB] = store.get_for(_digest(token), job_id)
-        environ[CLIENT] = name or "-"
-        return name
+        environ[CLIENT], environ[JOB] = store.get(_digest(token), job_id)
+        return environ[CLIENT]
 
     @auth.error_handler  # type: ignore[untyped-decorator]
     def challenge(status: int) -> Response:
@@ -41,4 +39,4 @@ def bearer_auth(store: JobStore) -> Callable[[Callable[..., Any]], Callable[...,
 # Response times could tell at most a digest, from which no token follows.
 @lru_cache(maxsize=1024)  # to make one takes a twentieth of a request
 def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(token.encode()).hexdigest()

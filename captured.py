@@ -1,4 +1,4 @@
-"""Reads captured jobs from the bytes of a JSON file, and says what is wrong with them."""
+"""Reads captured jobs from JSON in UTF-8, -16 or -32, and says what is wrong with them."""
 
 import json
 import re
@@ -7,19 +7,14 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
-from marshmallow import EXCLUDE, RAISE
-
 from errors import InputError
 from schemas import ACTION_TYPES, FINAL_STATUSES, MEMBERS, STATUSES, Job, JobSchema
 
-_START_OF_VALUE = re.compile(r"[^\s\ufeff]")  # a mark may stand between files that were joined
+_START_OF_VALUE = re.compile(r"[^\s\ufeff]")  # each of the joined files may have a byte order mark
 
 
 def records(data: bytes) -> Iterator[Any]:
-    """Yield each record: a JSON value, or an element of an array.
-
-    `data` is in UTF-8, -16 or -32, with a byte order mark or without. Raises `InputError`.
-    """
+    """Yield each record: a JSON value, or an element of an array. Raises `InputError`."""
     end = 0
     try:
         text = data.decode(json.detect_encoding(data))
@@ -31,59 +26,53 @@ def records(data: bytes) -> Iterator[Any]:
         raise InputError(f"{reason}: nothing is imported") from error
 
 
-def review(
-    records: Iterable[Any], *, ignore_unknown: bool
-) -> tuple[list[Job], list[str], list[str]]:
+def review(records: Iterable[Any], ignore_unknown: bool) -> tuple[list[Job], list[str], list[str]]:
     """Return the jobs of the records, a line about each bad one, and one about each unusual one."""
-    schema = JobSchema(unknown=EXCLUDE if ignore_unknown else RAISE)
+    schema = JobSchema(unknown="exclude" if ignore_unknown else "raise")
     schema.error_messages["unknown"] = "Not documented: --ignore-unknown leaves it out."
     jobs: dict[str, Job] = {}
     bad, notes = [], []
     for number, record in enumerate(records, 1):
-        faults = _faults(record, schema)
-        job_id = "" if faults else record["job_id"].lower()
-        if job_id in jobs:
-            faults = [f"job_id: {job_id} is there twice."]
-        if faults:
-            bad.append(f"job {number}: {' '.join(faults)}")
-            continue
-        jobs[job_id] = tuple(map(record.get, MEMBERS))
-        if reasons := unusual(record):
-            notes.append(f"job {number}: unusual: {', '.join(reasons)}")
+        if faults := _faults(record, schema):
+            bad.append(f"job {number}: {faults}")
+        elif (job_id := record["job_id"].lower()) in jobs:
+            bad.append(f"job {number}: job_id: {job_id} is there twice.")
+        else:
+            jobs[job_id] = tuple(map(record.get, MEMBERS))
+            if reasons := unusual(record):
+                notes.append(f"job {number}: unusual: {', '.join(reasons)}")
     return [*jobs.values()], bad, notes
 
 
-def _faults(record: Any, schema: JobSchema) -> list[str]:
+def _faults(record: Any, schema: JobSchema) -> str:
     """Return what is wrong with the members of a record. A time not reached may be null."""
     if not isinstance(record, dict) or "job_id" not in record:
         expected = f"an object with {', '.join(MEMBERS[:3])} and so on"
-        return [f"expected a job: {expected}, not {reprlib.repr(record)}"]
+        return f"expected a job: {expected}, not {reprlib.repr(record)}"
     nulls = [name for name in ("executed_at", "completed_at") if record.get(name) is None]
     errors = schema.validate({name: record[name] for name in record if name not in nulls})
     for name in MEMBERS:
         if isinstance(record.get(name), int) and not -(2**63) <= record[name] < 2**63:
             errors[name] = ["Not a signed 64-bit integer."]
-    return [f"{name}: {texts[0]}" for name, texts in errors.items()]
+    return " ".join(f"{name}: {texts[0]}" for name, texts in errors.items())
 
 
 def unusual(job: dict[str, Any]) -> list[str]:
     """Return what is unusual, though allowed, in the members of a job that keeps the contract."""
     status, percent, action = job["status"], job["progress_percent"], job["action_type"]
-    is_started, is_ended = bool(job.get("executed_at")), bool(job.get("completed_at"))
-    order = ["created_at", "scheduled_at", "executed_at", "completed_at", "updated_at"]
-    if not is_started:
-        order.remove("scheduled_at")  # it may be to come
-    times = [job[name].upper().replace(":60", ":59") for name in order if job.get(name)]
+    executed, completed = job.get("executed_at"), job.get("completed_at")
+    due = job["scheduled_at"] if executed else None  # else it may be to come
+    times = [t for t in (job["created_at"], due, executed, completed, job["updated_at"]) if t]
     is_dated = min(*times, job["scheduled_at"]) >= "0002"  # else it is Go's zero time, most likely
-    moments = [datetime.fromisoformat(time) for time in times if is_dated]
+    moments = [datetime.fromisoformat(t.upper().replace(":60", ":59")) for t in times if is_dated]
     judgements = {
         f"status {status}": status not in STATUSES,
         f"action_type {action}": action not in ACTION_TYPES,
         f"progress_percent {percent}": not 0 <= percent <= 100,
-        f"{status} with executed_at": is_started and status == "scheduled",
-        f"{status} with completed_at": is_ended and status in ("scheduled", "running"),
-        f"{status} without executed_at": not is_started and status in ("running", "completed"),
-        f"{status} without completed_at": is_started and not is_ended and status in FINAL_STATUSES,
+        f"{status} with executed_at": executed and status == "scheduled",
+        f"{status} with completed_at": completed and status in ("scheduled", "running"),
+        f"{status} without executed_at": not executed and status in ("running", "completed"),
+        f"{status} without completed_at": executed and not completed and status in FINAL_STATUSES,
         "a time before the year 2": not is_dated,
         "times in the wrong order": moments != sorted(moments),
     }

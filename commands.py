@@ -8,8 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from operator import itemgetter
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import click
 from flask import current_app
@@ -36,16 +35,14 @@ def flask_command() -> str | None:
 
 def demo_hint() -> str:
     """Return how to try the demo, at the URL that `flask run` is about to serve."""
-    url = "URL"
+    url = "URL"  # of a server, or of a host that has the service at a path of its own
     if flask_command() == "run":
         context = click.get_current_context()
         host = context.params["host"].replace("0.0.0.0", "127.0.0.1")  # noqa: S104 (the user's)
-        application = context.obj.app_import_path or "app"
-        if Path(application.partition(":")[0]).stem == "app":  # else it is a host's, at its path
+        if re.match(r"(.*[/\\])?app([.:]|$)", context.obj.app_import_path or "app"):
             url = f"http://{f'[{host}]' if ':' in host else host}:{context.params['port']}"
-    job = f"{url}/api/actions/bulk/jobs/{demo.JOB_ID}"
-    command = f'curl -H "Authorization: Bearer {demo.TOKEN}" {job}'
-    return f"FLASK_DATABASE is not set: serving the demo. Try: {command}"
+    curl = f'curl -H "Authorization: Bearer {demo.TOKEN}" {url}/api/actions/bulk/jobs/{demo.JOB_ID}'
+    return f"FLASK_DATABASE is not set: serving the demo. Try: {curl}"
 
 
 @contextmanager
@@ -54,16 +51,13 @@ def one_line() -> Iterator[None]:
     try:
         yield
     except (StoreError, InputError, OSError) as error:
-        has_left = isinstance(error, BrokenPipeError)  # the reader, as `head` does: click is silent
-        if has_left or flask_command() is None:
-            raise
+        if isinstance(error, BrokenPipeError) or flask_command() is None:
+            raise  # where the reader has left, as `head` does, click is silent
         raise click.ClickException(_printable(f"{error}.")) from error
 
 
 class _Commands(AppGroup):
-    def invoke(self, ctx: click.Context) -> Any:
-        with one_line():
-            return super().invoke(ctx)
+    invoke = one_line()(AppGroup.invoke)
 
 
 jobs = _Commands("jobs", help="Make, fill and list a database of jobs.")
@@ -96,12 +90,6 @@ def _print_table(*rows: tuple[object, ...]) -> None:
         click.echo("  ".join(map(str.ljust, row, widths)).rstrip())
 
 
-def _complain(lines: list[str]) -> None:
-    """Print the first lines on standard error, each cut to a readable length."""
-    for line in lines[:_MOST_LINES]:
-        click.echo(_printable(line[:500]), err=True)
-
-
 @jobs.command("init")
 def init() -> None:
     """Make the database, or add the tables that it lacks."""
@@ -121,18 +109,17 @@ def import_(file: BinaryIO, ignore_unknown: bool) -> None:
     FILE holds JSON: jobs one after another, or arrays of them. If one is bad, none is imported.
     """
     store = _store(writes=True)
-    records = captured.records(file.read())
+    items = captured.records(file.read())
     hidden = sys.stderr is None or not sys.stderr.isatty()
-    progress = click.progressbar(records, None, "Importing", hidden, show_pos=True, file=sys.stderr)
-    with progress as counted:
-        found, bad, notes = captured.review(counted, ignore_unknown=ignore_unknown)
-    _complain(bad)
-    if bad or not found:
-        count = f"{len(bad)} of {len(bad) + len(found)} jobs are bad"
-        reason = count if bad else "there is no job in it"
-        raise click.ClickException(f"{reason}: nothing is imported.")
-    added, replaced = store.put(found)
-    _complain(notes)
+    with click.progressbar(items, None, "Importing", hidden, show_pos=True, file=sys.stderr) as bar:
+        found, bad, notes = captured.review(bar, ignore_unknown)
+    added, replaced = (0, 0) if bad else store.put(found)
+    for line in (bad or notes)[:_MOST_LINES]:
+        click.echo(_printable(line[:500]), err=True)
+    if bad:
+        raise InputError(f"{len(bad)} of {len(bad) + len(found)} jobs are bad: nothing is imported")
+    if not found:
+        raise InputError("there is no job in it: nothing is imported")
     if len(notes) > _MOST_LINES:
         click.echo(f"{len(notes)} jobs are unusual.", err=True)
     click.echo(f"{added} added, {replaced} replaced.")
@@ -144,9 +131,8 @@ def import_(file: BinaryIO, ignore_unknown: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="As they are stored, one job per line.")
 def list_(status: str | None, limit: int, as_json: bool) -> None:
     """List jobs, the last updated first."""
-    store = _store()
     status = status and _printable(status)  # what is not UTF-8 is nothing that SQLite takes
-    total, found = store.newest(status, limit or -1)
+    total, found = _store().newest(status, limit or -1)
     if as_json:
         for job in found:
             click.echo(json.dumps(dict(zip(MEMBERS, job, strict=True)), default=repr))

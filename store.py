@@ -12,7 +12,7 @@ from errors import StoreError
 from schemas import MEMBERS, Job
 
 _NAMES = ", ".join(MEMBERS)
-_GET = f"SELECT {_NAMES} FROM bulk_action_jobs WHERE job_id = ?"
+_JOB = f"SELECT {_NAMES} FROM bulk_action_jobs WHERE job_id = ?"
 _OF_STATUS = "FROM bulk_action_jobs WHERE :status IS NULL OR status = :status"
 _NEWEST = f"""SELECT {_NAMES} {_OF_STATUS}
     ORDER BY julianday(replace(upper(updated_at), ':60', ':59')) DESC, updated_at DESC, job_id
@@ -23,11 +23,10 @@ _PUT = f"""INSERT INTO bulk_action_jobs ({_NAMES}) VALUES (lower(?){", ?" * (len
 _TABLES = "SELECT count(*) FROM sqlite_schema WHERE lower(name) IN ('bulk_action_jobs', 'tokens')"
 _IS_VALID = "(expires_at IS NULL OR expires_at > strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))"
 _TOKEN = f"SELECT name FROM tokens WHERE sha256 = ? AND {_IS_VALID}"
-_GET_FOR = f"SELECT * FROM ({_TOKEN}) LEFT JOIN ({_GET})"
+_GET = f"SELECT * FROM ({_TOKEN}) LEFT JOIN ({_JOB})"
 _TOKENS = f"""SELECT name, coalesce(expires_at, 'never'), iif({_IS_VALID}, 'valid', 'expired')
     FROM tokens ORDER BY name"""
 _ADD = "INSERT INTO tokens VALUES (?, ?, strftime('%Y-%m-%dT%H:%M:%SZ', 'now', ? || ' days'))"
-_MODES = {"read": "ro", "write": "rw", "make": "rwc"}
 
 
 class JobStore:
@@ -47,21 +46,17 @@ class JobStore:
         self._cursor: sqlite3.Cursor | None = None  # kept: to make one takes time
         self._version: tuple[object, ...] = ()
 
-    def get(self, job_id: str) -> Job | None:
-        """Return the job of a UUID, in any letter case, or None."""
-        return self._read(_GET, job_id.lower())
-
-    def get_for(self, sha256: str, job_id: str) -> tuple[str | None, Job | None]:
-        """Return whose token has this digest, and the job, as of one commit.
+    def get(self, sha256: str, job_id: str) -> tuple[str | None, Job | None]:
+        """Return whose token has this digest, and the job of this UUID in any letter case, or None.
 
         Both are None if the token is unknown, revoked or expired: then the job is not read.
         """
-        row = self._read(_GET_FOR, sha256, job_id.lower()) or (None, None)
+        row = self._read(_GET, sha256, job_id.lower()) or (None, None)
         return row[0], None if row[1] is None else row[1:]
 
     def check(self) -> bool:
         """Return whether there is a token. Raise `StoreError` if the file cannot be served."""
-        self.get("")
+        self._read(_JOB, "")
         return self._read("SELECT name, sha256, expires_at FROM tokens LIMIT 1") is not None
 
     def _read(self, sql: str, *values: str) -> tuple[Any, ...] | None:
@@ -111,6 +106,8 @@ class JobStore:
         """Make the file and its folder, or add the tables that it lacks; return True if any was."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            if not self.path.exists():
+                self.path.touch()  # as the umask says: SQLite would not let a group write
         except OSError as error:
             raise StoreError.of("make", self.path, error) from error
         with self._opened("make") as connection:
@@ -154,13 +151,9 @@ class JobStore:
             raise StoreError.of(verb, self.path, error) from error
 
     def _connect(self, verb: str) -> sqlite3.Connection:
-        return sqlite3.connect(
-            f"{self.path.as_uri()}?mode={_MODES[verb]}",
-            timeout=1 if verb == "read" else 10,  # seconds to wait for a lock
-            isolation_level=None,
-            check_same_thread=False,
-            uri=True,
-        )
+        uri = f"{self.path.as_uri()}?mode={'ro' if verb == 'read' else 'rw'}"
+        wait = 1 if verb == "read" else 10  # seconds, for a lock
+        return sqlite3.connect(uri, timeout=wait, check_same_thread=False, uri=True)
 
 
 def _inode(path: str) -> int | None:

@@ -8,10 +8,9 @@ import flask_swagger_ui
 from flask import Flask, Response, redirect, request, send_from_directory
 from werkzeug.wrappers import Response as WerkzeugResponse
 
-from web.request import reference
+from web.framework import reference
 
 CONTRACT = "/openapi.yaml"
-_FILE = Path(__file__).parent.with_name("openapi.yaml")
 _ADDRESS = "http://127.0.0.1:5000"  # in the file
 # A line that names the demo, and those below it that are indented more.
 _DEMO = re.compile(r"(?m)^( *).*\bdemo\b.*\n(?:\1 .*\n|\n)*")
@@ -25,21 +24,21 @@ _POLICY = (
 
 def add_pages(app: Flask) -> None:
     """Add the contract and its page. With a database of its own, `app` does not show the demo."""
-    text = _FILE.read_text("utf-8")
+    text = Path(__file__).parent.with_name("openapi.yaml").read_text("utf-8")
     contract = text if app.config["DATABASE"] is None else _DEMO.sub("", text)
 
     @app.get(CONTRACT)
-    def openapi_document() -> Response:
-        address = request.url_root.rstrip("/")
+    def openapi_document() -> WerkzeugResponse:
+        path = reference(request.environ, "")
+        address = f"{request.scheme}://{request.host}{path}".rstrip("/")
         # A path is right behind any proxy. But RapiDoc and Elements, on a page of another origin,
         # would ask that page's host: they need the whole address.
-        server = address if "Origin" in request.headers else reference(request.environ, "")
+        server = address if "Origin" in request.headers else path
         document = contract.replace(f"- url: {_ADDRESS}", f"- url: {json.dumps(server)}")
         document = document.replace(_ADDRESS, address)  # of the curl command
         response = Response(document, mimetype="application/yaml", headers={"Vary": "Origin"})
         response.add_etag()
-        response.make_conditional(request)
-        return response
+        return response.make_conditional(request)
 
     @app.get("/")
     @app.get("/docs")

@@ -27,15 +27,16 @@ def make_databases(folder: Path, counts: Sequence[int]) -> tuple[Path, dict[int,
     """Make the demo, and databases of so many jobs: its first one under other ids."""
     demo_database = folder / "demo.db"
     demo.make(demo_database)
-    job = JobStore(demo_database).get(DEMO_JOB_ID) or ()
+    digest = hashlib.sha256(demo.TOKEN.encode()).hexdigest()
+    _, job = JobStore(demo_database).get(digest, DEMO_JOB_ID)
     databases = {count: folder / f"{count}.db" for count in counts}
     for count, path in databases.items():
         store = JobStore(path)
         store.init()
         for start in range(0, count, 50_000):
             numbers = range(start, min(start + 50_000, count))
-            store.put([(job_id(number), *job[1:]) for number in numbers])
-        with store.adding_token("demo", hashlib.sha256(demo.TOKEN.encode()).hexdigest(), None):
+            store.put([(job_id(number), *(job or ())[1:]) for number in numbers])
+        with store.adding_token("demo", digest, None):
             pass
     return demo_database, databases
 
