@@ -20,7 +20,7 @@ from auth import bearer_auth
 from errors import InputError, StoreError
 from schemas import FINAL_STATUSES, MEMBERS, JobSchema, is_uuid
 from store import JobStore
-from web import cors, page
+from web import browser
 from web.framework import JOB, Response, ServiceFlask, answer_error, log_requests, problem, to_json
 
 SETTINGS = ("DATABASE", "CORS_ORIGINS", "REQUEST_LOG")
@@ -35,7 +35,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     """Return the service as a WSGI application.
 
     `config` overrides the settings, which the environment gives as `FLASK_...`: `DATABASE`, the
-    path of the SQLite file (None: the demo); `CORS_ORIGINS`, see `web.cors`; `REQUEST_LOG`, 1 to
+    path of the SQLite file (None: the demo); `CORS_ORIGINS`, see `web.browser`; `REQUEST_LOG`, 1 to
     log each request to standard output. Raises `InputError` for one that cannot be used. A file
     that cannot be read is logged, and ends `flask run` alone.
     """
@@ -48,8 +48,8 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
         app.extensions["bulk_action_jobs"] = store
         app.register_error_handler(Exception, answer_error)
         _add_routes(app, store)
-        page.add_pages(app)
-        cors.allow_origins(app, app.config["CORS_ORIGINS"], [JOB_PATH, page.CONTRACT])
+        browser.add_pages(app)
+        browser.allow_origins(app, app.config["CORS_ORIGINS"], [JOB_PATH, browser.CONTRACT])
         app.cli.add_command(commands.jobs)
         app.cli.add_command(commands.tokens)
         _check(app, store)

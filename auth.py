@@ -12,10 +12,7 @@ from web.framework import CLIENT, JOB, BearerAuth, problem
 
 
 def bearer_auth(store: JobStore) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return a decorator that answers 401 to a request without a token of `store` (RFC 6750, 3).
-
-    The token and the job of the path's `id` are read at once: the job, or None, is `environ[JOB]`.
-    """
+    """Return a decorator that answers 401 to a request without a token of `store` (RFC 6750, 3)."""
     auth = BearerAuth("Bearer", realm="bulk-action-jobs")
 
     @auth.verify_token  # type: ignore[untyped-decorator]  # the library ships no types

@@ -30,8 +30,7 @@ def review(records: Iterable[Any], ignore_unknown: bool) -> tuple[list[Job], lis
     """Return the jobs of the records, a line about each bad one, and one about each unusual one."""
     schema = JobSchema(unknown="exclude" if ignore_unknown else "raise")
     schema.error_messages["unknown"] = "Not documented: --ignore-unknown leaves it out."
-    jobs: dict[str, Job] = {}
-    bad, notes = [], []
+    jobs, bad, notes = {}, [], []
     for number, record in enumerate(records, 1):
         if faults := _faults(record, schema):
             bad.append(f"job {number}: {faults}")

@@ -7,7 +7,6 @@ import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from operator import itemgetter
 from typing import BinaryIO
 
 import click
@@ -22,7 +21,6 @@ from store import JobStore
 
 _MOST_LINES = 20  # of complaints about the jobs of a file
 _LISTED = ("job_id", "status", "progress_percent", "action_type", "created_by", "updated_at")
-_CELLS = itemgetter(*map(MEMBERS.index, _LISTED))  # of a job
 
 
 def flask_command() -> str | None:
@@ -113,7 +111,7 @@ def import_(file: BinaryIO, ignore_unknown: bool) -> None:
     hidden = sys.stderr is None or not sys.stderr.isatty()
     with click.progressbar(items, None, "Importing", hidden, show_pos=True, file=sys.stderr) as bar:
         found, bad, notes = captured.review(bar, ignore_unknown)
-    added, replaced = (0, 0) if bad else store.put(found)
+    added, replaced = store.put(found) if found and not bad else (0, 0)
     for line in (bad or notes)[:_MOST_LINES]:
         click.echo(_printable(line[:500]), err=True)
     if bad:
@@ -137,7 +135,8 @@ def list_(status: str | None, limit: int, as_json: bool) -> None:
         for job in found:
             click.echo(json.dumps(dict(zip(MEMBERS, job, strict=True)), default=repr))
     else:
-        _print_table(("ID", "STATUS", "PERCENT", "ACTION", "BY", "UPDATED"), *map(_CELLS, found))
+        rows = [tuple(job[name] for name in _LISTED) for job in found]
+        _print_table(("ID", "STATUS", "PERCENT", "ACTION", "BY", "UPDATED"), *rows)
     if 0 < limit < total:
         click.echo(f"{limit:,} of {total:,} shown: --limit 0 shows all.", err=True)
 

@@ -86,13 +86,9 @@ class JobSchema(Schema):
     updated_at = _DateTime(required=True)
 
     def dump(self, obj: Any, *, many: bool | None = None) -> Any:
-        """Return the members of `obj`, a mapping, or raise ValidationError where `load` would.
-
-        None is no value. marshmallow's own dump checks nothing, and makes a first read cost a
-        twentieth more. Its hooks, such as post_dump, do not run.
-        """
-        if self.many if many is None else many:
-            return [self.dump(each, many=False) for each in obj]
+        """Return the members of `obj`, one mapping, or raise ValidationError where `load` would."""
+        # marshmallow's own dump checks nothing, and makes a first read cost a twentieth more.
+        # Its hooks, such as post_dump, do not run here.
         members = {}
         for name, field in self.fields.items():
             value = obj.get(name)

@@ -32,8 +32,7 @@ _ADD = "INSERT INTO tokens VALUES (?, ?, strftime('%Y-%m-%dT%H:%M:%SZ', 'now', ?
 class JobStore:
     """The SQLite file at `path`. All threads share a connection to read one job.
 
-    Each method raises `StoreError` if the file is missing, foreign, damaged, or locked: for one
-    second to read, for ten to write.
+    Raises `StoreError` if the file is missing, foreign, damaged or locked (reads: 1 s; writes: 10).
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -88,9 +87,10 @@ class JobStore:
             self._cursor.connection.close()
             self._cursor = None
 
-    def newest(self, status: str | None, limit: int) -> tuple[int, list[Job]]:
+    def newest(self, status: str | None, limit: int) -> tuple[int, list[sqlite3.Row]]:
         """Return how many jobs have a status (None: any), and the `limit` newest (-1: all)."""
         with self._opened("read") as connection:
+            connection.row_factory = sqlite3.Row
             # One text that is not UTF-8 must not hide the other jobs.
             connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
             values = {"status": status, "limit": limit}

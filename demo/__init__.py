@@ -3,7 +3,7 @@
 import sqlite3
 import tempfile
 import zlib
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from errors import StoreError
@@ -34,8 +34,7 @@ def make(path: Path) -> None:
 
 
 def _version(path: Path) -> int | None:
-    try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as demo:
-            return int(demo.execute("PRAGMA user_version").fetchone()[0])
-    except sqlite3.Error:  # it is missing, or no database
-        return None
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    with suppress(sqlite3.Error), closing(sqlite3.connect(uri, uri=True)) as connection:
+        return int(connection.execute("PRAGMA user_version").fetchone()[0])
+    return None  # it is missing, or no database

@@ -46,7 +46,7 @@ def build(text: str) -> str:
         written |= schema
     plain = json.loads(json.dumps(document))  # no tuples, and nothing shared, which YAML would name
     new = yaml.dump(plain, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=88)
-    # YAML's loader drops comments: set the one again that web/page.py looks for.
+    # YAML's loader drops comments: set the one again that web/browser.py looks for.
     return new.replace("\n      examples:\n", "\n      examples: # demo\n")
 
 

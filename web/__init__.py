@@ -1,0 +1,1 @@
+"""What HTTP needs besides the job."""
