@@ -21,6 +21,7 @@ Log = pytest.LogCaptureFixture
 Patch = pytest.MonkeyPatch
 
 TOKEN = "a-token-of-the-tests"
+DIGEST = hashlib.sha256(TOKEN.encode()).hexdigest()
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 JOB_ID = "0e4f0a6c-6d1f-4b7a-9a54-1c5b8a6d2f30"
 OTHER_ID = "00000000-0000-4000-8000-000000000000"

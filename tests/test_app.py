@@ -141,9 +141,7 @@ def test_another_method_is_a_405_that_says_which_are_allowed(get: Get, method: s
     assert sorted(response.headers["Allow"].split(", ")) == ["GET", "HEAD"]
 
 
-def test_a_healthy_service_says_so_without_a_token_and_locks_nothing(
-    client: FlaskClient, database: Path
-) -> None:
+def test_health_needs_no_token_and_locks_nothing(client: FlaskClient, database: Path) -> None:
     run(database, "PRAGMA journal_mode = DELETE")
     run(database, "INSERT INTO tokens VALUES ('another', ?, NULL)", "a" * 64)
     response = client.get("/healthz")

@@ -1,18 +1,29 @@
-import hashlib
 from pathlib import Path
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from problem import assert_problem
-from samples import BEARER, JOB_ID, OTHER_ID, TOKEN, Get, Log, MakeApp, Plant, add_token, run, url
+from samples import (
+    BEARER,
+    DIGEST,
+    JOB_ID,
+    OTHER_ID,
+    TOKEN,
+    Get,
+    Log,
+    MakeApp,
+    Plant,
+    add_token,
+    run,
+    url,
+)
 
 from auth import bearer_auth
 
 INVALID = "The access token is unknown, expired or revoked."
 BARE = 'Bearer realm="bulk-action-jobs"'
 CHALLENGE = f'{BARE}, error="invalid_token", error_description="{INVALID}"'
-DIGEST = hashlib.sha256(TOKEN.encode()).hexdigest()
 NO_BEARER = (None, "Basic \xff", f"Token {TOKEN}", "Bearer", "bearer  ", f"Bearer\t{TOKEN}")
 BAD_TOKENS = ("unknown", TOKEN[:-1], f"{TOKEN}x", TOKEN.upper(), DIGEST, "tester", f"{TOKEN}\xa0")
 
@@ -49,9 +60,7 @@ def test_an_expiry_counts_with_the_next_request(get: Get, database: Path) -> Non
         assert get().status_code == status
 
 
-def test_a_database_without_a_token_is_served_and_its_start_says_how_to_make_one(
-    make_app: MakeApp, database: Path, caplog: Log
-) -> None:
+def test_a_start_without_a_token_says_so(make_app: MakeApp, database: Path, caplog: Log) -> None:
     run(database, "DELETE FROM tokens")
     client = make_app(DATABASE=database).test_client()
     assert caplog.messages == [f"{database} has no token: flask tokens create NAME makes one"]

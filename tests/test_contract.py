@@ -10,6 +10,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from samples import demo_id, url
 from serving import ROOT
+from werkzeug.test import create_environ, run_wsgi_app
 
 import demo
 from schemas import ACTION_TYPES, STATUSES
@@ -132,10 +133,13 @@ def test_the_builder_renews_types_and_examples_and_names_what_lacks(copy: Path) 
         assert (copy / "openapi.yaml").read_text("utf-8") == renewed
 
 
+def test_a_host_that_is_no_name_is_no_fault(app: Flask) -> None:
+    environ = create_environ("/openapi.yaml") | {"HTTP_HOST": "xn--a"}
+    assert run_wsgi_app(app, environ)[1] == "200 OK"
+
+
 @pytest.mark.parametrize("path", ["", "/two/levels", "/a%20b:%20c"])
-def test_the_served_file_names_the_service_until_the_client_has_it(
-    demo_client: FlaskClient, path: str
-) -> None:
+def test_the_served_file_names_its_service(demo_client: FlaskClient, path: str) -> None:
     base = f"http://lab:8000{path}"
     for sent, server in (({}, path or "/"), ({"Origin": "http://other.example"}, base)):
         response = demo_client.get("/openapi.yaml", base_url=base, headers=sent)
@@ -147,9 +151,7 @@ def test_the_served_file_names_the_service_until_the_client_has_it(
         assert (response.status_code, response.data) == (304, b"")
 
 
-def test_a_database_of_ones_own_is_served_without_the_words_of_the_demo(
-    client: FlaskClient,
-) -> None:
+def test_a_database_of_ones_own_is_served_without_the_demo(client: FlaskClient) -> None:
     text = client.get("/openapi.yaml").text
     served = yaml.safe_load(text)
     assert "demo" not in text

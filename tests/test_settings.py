@@ -50,11 +50,10 @@ def test_a_path_in_the_environment_is_taken_as_it_stands_for_good(
     assert client.get("/healthz").status_code == 200
 
 
-def test_the_mapping_overrides_the_environment_and_flasks_own_settings(
-    make_app: MakeApp, database: Path, monkeypatch: Patch
-) -> None:
-    for name in ("DATABASE", "CORS_ORIGINS", "REQUEST_LOG"):
-        monkeypatch.setenv(f"FLASK_{name}", "nonsense")
+def test_the_mapping_overrides_all(make_app: MakeApp, database: Path, monkeypatch: Patch) -> None:
+    for name in ("DATABASE", "CORS_ORIGINS", "REQUEST_LOG", "SECRET_KEY"):
+        monkeypatch.setenv(f"FLASK_{name}", "5")
     app = make_app(DATABASE=database, CORS_ORIGINS=None, REQUEST_LOG=False, TESTING=True)
     assert app.testing
-    assert app.test_client().get("/healthz").status_code == 200
+    cookie = {"Cookie": "session=a.b.c"}  # of another application: with a key, Flask reads it
+    assert app.test_client().get("/healthz", headers=cookie).status_code == 200

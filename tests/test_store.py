@@ -1,4 +1,3 @@
-import hashlib
 import os
 import sqlite3
 import subprocess
@@ -10,15 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from samples import JOB, JOB_ID, OPTIONAL, OTHER_ID, TOKEN, Patch, Plant, make, run, write
+from samples import DIGEST, JOB, JOB_ID, OPTIONAL, OTHER_ID, Patch, Plant, make, run, write
 
 from errors import StoreError
 from store import JobStore
 
 ROW = tuple(JOB.values())
 TIMES = [name for name in JOB if name.endswith("_at")]
-DIGEST = hashlib.sha256(TOKEN.encode()).hexdigest()
-TOKEN_ROW = {"name": "laptop", "sha256": "a" * 64, "expires_at": "2026-05-16T08:00:00Z"}
+TOKEN = {"name": "laptop", "sha256": "a" * 64, "expires_at": "2026-05-16T08:00:00Z"}
 NO_TIMES = ("", " 08:00:00Z", "T08:00Z", "T08:00:00 CET")
 NO_UTC = ("", " 08:00:00Z", "T08:00:00", "T08:00:00.5Z", "T08:00:00+00:00")
 MISTAKES: tuple[tuple[str, object], ...] = (
@@ -67,7 +65,7 @@ with sqlite3.connect(sys.argv[1]) as connection:
 
 @pytest.mark.parametrize(("column", "value"), MISTAKES)
 def test_a_table_refuses_the_common_mistakes(database: Path, column: str, value: object) -> None:
-    table, row = ("tokens", TOKEN_ROW) if column in TOKEN_ROW else ("bulk_action_jobs", JOB)
+    table, row = ("tokens", TOKEN) if column in TOKEN else ("bulk_action_jobs", JOB)
     with pytest.raises(sqlite3.IntegrityError, match=column):
         write(database, row | {column: value}, table)
 

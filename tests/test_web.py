@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask, Response, abort
+from flask import Flask, Response, abort, request
 from flask.testing import FlaskClient
 from problem import assert_problem
 from samples import BEARER, Get, Log, MakeApp, Patch, Plant, url
@@ -112,12 +112,15 @@ def test_an_embedder_may_change_a_response(app: Flask, get: Get, plant: Plant) -
     @app.after_request
     def change(response: Response) -> Response:
         response.set_data(response.get_data() + b"\n")
+        response.status_code = int(request.headers.get("X-Status", 200))
         return response
 
     plant()
     response = get()
     assert response.data.endswith(b"}\n\n")
     assert response.headers["Content-Length"] == str(len(response.data))
+    for status in ("204", "304"):  # of these no body is sent
+        assert FlaskClient(app).get(url(), headers=BEARER | {"X-Status": status}).data == b""
 
 
 @pytest.mark.parametrize("path", ["/", "/docs", "//"])

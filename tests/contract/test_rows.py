@@ -55,9 +55,7 @@ def test_a_broken_row_is_a_500_whose_log_names_job_and_members_until_it_is_mende
 
 @LENIENT
 @given(st.fixed_dictionaries(RIGHT))
-def test_a_row_that_keeps_the_contract_is_served_as_stored(
-    get: Get, plant: Plant, members: dict[str, object]
-) -> None:
+def test_a_row_is_served_as_stored(get: Get, plant: Plant, members: dict[str, object]) -> None:
     job = JOB | members
     plant(**job)  # the CHECKs of schema.sql take it
     stored = [(name, value) for name, value in job.items() if value is not None]

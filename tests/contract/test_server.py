@@ -59,9 +59,7 @@ def test_any_server_passes_each_request_on_or_refuses_it(
 
 
 @pytest.mark.parametrize(("command", "pattern"), STARTS)
-def test_a_wrong_setting_ends_a_start_with_its_line(
-    database: Path, command: tuple[str, ...], pattern: str
-) -> None:
+def test_a_wrong_setting_is_fatal(database: Path, command: tuple[str, ...], pattern: str) -> None:
     settings = {"FLASK_DATABASE": database, "FLASK_REQUEST_LOG": "maybe"}
     with serving(*command, settings=settings, fails=True) as server:
         assert server.process.returncode
@@ -70,9 +68,7 @@ def test_a_wrong_setting_ends_a_start_with_its_line(
 
 
 @pytest.mark.parametrize("command", [RECOMMENDED, (*GUNICORN, "--max-requests", "1")])
-def test_another_server_starts_and_recycles_its_workers_on_a_faulty_file_and_heals(
-    database: Path, command: tuple[str, ...]
-) -> None:
+def test_a_faulty_file_ends_no_server_and_heals(database: Path, command: tuple[str, ...]) -> None:
     away = database.rename(database.with_name("away.db"))
     with serving(*command, settings={"FLASK_DATABASE": database}) as server:
         for expected in ({url(): "500", "/healthz": "503"}, {url(): "404", "/healthz": "200"}):

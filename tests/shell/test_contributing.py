@@ -16,9 +16,7 @@ COMMANDS = re.findall(r"(?m)^\$ (.*)", PAGE.partition("## Add a member")[2].part
 SOME_TESTS = ".venv/bin/pytest -p no:cacheprovider tests/test_contract.py -k 'document or builder'"
 
 
-def test_a_member_is_added_and_served_from_an_old_database(
-    copy: Path, database: Path, plant: Plant
-) -> None:
+def test_a_member_is_added_to_an_old_database(copy: Path, database: Path, plant: Plant) -> None:
     plant()
     shutil.copy(database, copy)
     for name in ("lib", "pyvenv.cfg"):

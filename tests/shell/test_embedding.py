@@ -81,9 +81,7 @@ def test_a_web_server_or_a_flask_application_is_the_proxy(
             assert_all_is_under_its_path(f"http://127.0.0.1:{port}")
 
 
-def test_a_fixture_serves_the_tests_of_a_client_and_ends(
-    tmp_path: Path, copy: Path, monkeypatch: Patch
-) -> None:
+def test_a_fixture_serves_a_clients_tests(tmp_path: Path, copy: Path, monkeypatch: Patch) -> None:
     fixture = example("pytest.fixture").replace(CHECKOUT, str(copy))
     (tmp_path / "conftest.py").write_text(fixture)
     show = "\n    print('served', shield.url)\n"
@@ -100,9 +98,7 @@ def test_a_fixture_serves_the_tests_of_a_client_and_ends(
     assert not (copy / "instance").exists()
 
 
-def test_in_process_it_is_mounted_under_a_path_and_its_demo_is_made_in_the_checkout(
-    copy: Path, database: Path, plant: Plant
-) -> None:
+def test_in_process_it_is_mounted_under_a_path(copy: Path, database: Path, plant: Plant) -> None:
     assert {*NAMES} == {path.stem for path in ROOT.glob("*.py")} | {"demo", "web"}
     install, _, start = example("PYTHONPATH").replace(CHECKOUT, str(copy)).partition("\n")
     assert Path(install.split()[-1]).is_file()

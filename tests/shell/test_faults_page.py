@@ -152,9 +152,7 @@ def test_a_lock_is_waited_for_a_second_but_not_in_wal_mode(folder: Path, server:
             assert ask(server) == answer
 
 
-def test_a_removed_shm_heals_when_writer_and_service_start_again(
-    folder: Path, server: Server
-) -> None:
+def test_a_removed_shm_heals_when_both_start_again(folder: Path, server: Server) -> None:
     assert what_helps("`jobs.db-shm` is removed") == []
     with closing(sqlite3.connect(folder / "jobs.db", isolation_level=None)) as writer:
         for author, seen in (("1", "1"), ("2", "1"), ("3", "2")):
