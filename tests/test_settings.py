@@ -55,5 +55,6 @@ def test_the_mapping_overrides_all(make_app: MakeApp, database: Path, monkeypatc
         monkeypatch.setenv(f"FLASK_{name}", "5")
     app = make_app(DATABASE=database, CORS_ORIGINS=None, REQUEST_LOG=False, TESTING=True)
     assert app.testing
-    cookie = {"Cookie": "session=a.b.c"}  # of another application: with a key, Flask reads it
-    assert app.test_client().get("/healthz", headers=cookie).status_code == 200
+    cookie = {"Cookie": "session=aaaa.bbbb.cccc"}  # of another service: with a key, Flask reads it
+    client = app.test_client(use_cookies=False)  # of its own
+    assert client.get("/healthz", headers=cookie).status_code == 200
