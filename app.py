@@ -58,7 +58,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
 
 def _load_settings(app: Flask, config: Mapping[str, Any] | None) -> None:
     app.config.from_prefixed_env()
-    app.config["SECRET_KEY"] = None  # there are no sessions: cookies of others are not read
+    app.config["SECRET_KEY"] = None  # no sessions: the cookies of others are not read
     for name in SETTINGS:  # as text: Flask would read the path 0.10 as a number
         app.config[name] = os.environ.get(f"FLASK_{name}")
     for name in config or {}:
@@ -102,7 +102,7 @@ def _add_routes(app: ServiceFlask, store: JobStore) -> None:
             detail = "The id is not a UUID in its 8-4-4-4-12 form, so it names no job."
             return problem(404, detail, id=detail)
         environ = request.environ
-        job = environ[JOB]
+        job = environ[JOB]  # bearer_auth has read it
         if job is None:
             return problem(404, "No bulk action job has this id.")
         is_long = len(f"{job[_CRITERIA]}{job[_REASON]}") > LONGEST_KEPT
@@ -129,7 +129,7 @@ def _add_routes(app: ServiceFlask, store: JobStore) -> None:
 
 @lru_cache(maxsize=256, typed=True)  # by type, too: else 1.0 would be served as 1
 def _represent(*job: Any) -> tuple[bytes, str, list[tuple[str, str]]]:
-    """Return a job's body, ETag and headers; raise ValueError that names job and bad members."""
+    """Return a job's body, ETag and headers, or raise a ValueError that names its bad members."""
     try:
         members = _SCHEMA.dump(dict(zip(MEMBERS, job, strict=True)))
     except ValidationError as error:

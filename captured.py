@@ -26,12 +26,12 @@ def records(data: bytes) -> Iterator[Any]:
         raise InputError(f"{reason}: nothing is imported") from error
 
 
-def review(records: Iterable[Any], ignore_unknown: bool) -> tuple[list[Job], list[str], list[str]]:
-    """Return the jobs of the records, a line about each bad one, and one about each unusual one."""
+def review(items: Iterable[Any], ignore_unknown: bool) -> tuple[list[Job], list[str], list[str]]:
+    """Return the jobs of the items, a line about each bad one, and one about each unusual one."""
     schema = JobSchema(unknown="exclude" if ignore_unknown else "raise")
     schema.error_messages["unknown"] = "Not documented: --ignore-unknown leaves it out."
     jobs, bad, notes = {}, [], []
-    for number, record in enumerate(records, 1):
+    for number, record in enumerate(items, 1):
         if faults := _faults(record, schema):
             bad.append(f"job {number}: {faults}")
         elif (job_id := record["job_id"].lower()) in jobs:
@@ -60,9 +60,9 @@ def unusual(job: dict[str, Any]) -> list[str]:
     """Return what is unusual, though allowed, in the members of a job that keeps the contract."""
     status, percent, action = job["status"], job["progress_percent"], job["action_type"]
     executed, completed = job.get("executed_at"), job.get("completed_at")
-    due = job["scheduled_at"] if executed else None  # else it may be to come
+    due = job["scheduled_at"] if executed else None  # before its start it may lie ahead
     times = [t for t in (job["created_at"], due, executed, completed, job["updated_at"]) if t]
-    is_dated = min(*times, job["scheduled_at"]) >= "0002"  # else it is Go's zero time, most likely
+    is_dated = min(*times, job["scheduled_at"]) >= "0002"  # datetime has no year 0; Go's zero is 1
     moments = [datetime.fromisoformat(t.upper().replace(":60", ":59")) for t in times if is_dated]
     judgements = {
         f"status {status}": status not in STATUSES,

@@ -24,7 +24,7 @@ _LISTED = ("job_id", "status", "progress_percent", "action_type", "created_by", 
 
 
 def flask_command() -> str | None:
-    """Return the name of the `flask` command that makes the application, or None for a server."""
+    """Return the name of the current `flask` command, or None without one, as under a server."""
     context = click.get_current_context(silent=True)
     if context is None or not isinstance(context.find_root().command, AppGroup):
         return None
@@ -33,7 +33,7 @@ def flask_command() -> str | None:
 
 def demo_hint() -> str:
     """Return how to try the demo, at the URL that `flask run` is about to serve."""
-    url = "URL"  # of a server, or of a host that has the service at a path of its own
+    url = "URL"  # unknown under another server, and where a host mounts the service
     if flask_command() == "run":
         context = click.get_current_context()
         host = context.params["host"].replace("0.0.0.0", "127.0.0.1")  # noqa: S104 (the user's)
@@ -55,7 +55,7 @@ def one_line() -> Iterator[None]:
 
 
 class _Commands(AppGroup):
-    invoke = one_line()(AppGroup.invoke)
+    invoke = one_line()(AppGroup.invoke)  # of each command in the group
 
 
 jobs = _Commands("jobs", help="Make, fill and list a database of jobs.")
@@ -111,7 +111,7 @@ def import_(file: BinaryIO, ignore_unknown: bool) -> None:
     hidden = sys.stderr is None or not sys.stderr.isatty()
     with click.progressbar(items, None, "Importing", hidden, show_pos=True, file=sys.stderr) as bar:
         found, bad, notes = captured.review(bar, ignore_unknown)
-    added, replaced = store.put(found) if found and not bad else (0, 0)
+    added, replaced = store.put(found) if found and not bad else (0, 0)  # or fail without notes
     for line in (bad or notes)[:_MOST_LINES]:
         click.echo(_printable(line[:500]), err=True)
     if bad:
@@ -148,9 +148,9 @@ def create(name: str, expires_in: int | None) -> None:
     """Make a token for the client NAME, and print it this once: its digest is stored."""
     store = _store(writes=True)
     if not re.fullmatch("[!-~]{1,64}", name):
-        raise click.ClickException("a name has 1 to 64 visible ASCII characters, and no space.")
+        raise InputError("a name has 1 to 64 visible ASCII characters, and no space")
     if sys.stdout is None:
-        raise click.ClickException("there is no standard output to print the token to.")
+        raise InputError("there is no standard output to print the token to")
     token = secrets.token_urlsafe(32)
     with store.adding_token(name, hashlib.sha256(token.encode()).hexdigest(), expires_in):
         click.echo(token)  # one that cannot be printed is not stored

@@ -13,7 +13,7 @@ _REMEDIES = {  # by what failed and why: the first regular expression that is fo
     "unable to open|readonly": f"{_WRITABLE}: WAL mode needs that even to read. Or, while no "
     "program has it open, run PRAGMA journal_mode = DELETE",
     "No such file": "flask jobs init makes it; without FLASK_DATABASE a start serves the demo",
-    "directory|File exists": "name a file in a folder",
+    "directory|File exists": "name a file; each part before its name must be a folder",
     "Permission denied": "let this user read it and search its folders",
     "no such table": "sqlite3 FILE < schema.sql, or flask jobs init, adds it",
     "no such column|no column": "another version made it: add the columns that schema.sql has",
@@ -42,7 +42,7 @@ class StoreError(Exception):
             if isinstance(error, OSError):
                 raise error
             # SQLite says of these only that it cannot.
-            if S_ISDIR(os.stat(path).st_mode):  # to open and close it would release SQLite's locks
+            if S_ISDIR(os.stat(path).st_mode):  # never open it: a close drops SQLite's locks
                 reason = "Is a directory"
             elif not os.access(path, os.R_OK):
                 reason = "Permission denied"

@@ -1,4 +1,4 @@
-"""The members of a job and of a problem. Their types are exact, on load and on dump."""
+"""The members of a job and of a problem. A job's types are exact, on load and on dump."""
 
 import re
 from calendar import isleap
@@ -48,7 +48,7 @@ def is_date_time(value: object) -> bool:
 def _exact(base: type[Any], is_right: Callable[[object], bool], complaint: str) -> type[Any]:
     """Return a field that keeps a value as it is, or refuses it. apispec reads its `base`."""
 
-    class Exact(base):  # type: ignore[misc]  # which class it is, is not known here
+    class Exact(base):  # type: ignore[misc]  # its class is known when it runs
         accepts = staticmethod(is_right)
 
         def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
@@ -86,9 +86,9 @@ class JobSchema(Schema):
     updated_at = _DateTime(required=True)
 
     def dump(self, obj: Any, *, many: bool | None = None) -> Any:
-        """Return the members of `obj`, one mapping, or raise ValidationError where `load` would."""
-        # marshmallow's own dump checks nothing, and makes a first read cost a twentieth more.
-        # Its hooks, such as post_dump, do not run here.
+        """Return the members of one mapping, without None and unknown ones, or raise as `load`."""
+        # marshmallow's own dump checks no type, and fails on a time that is text, as it is stored.
+        # Its hooks, such as post_dump, do not run here, and `many` has no effect.
         members = {}
         for name, field in self.fields.items():
             value = obj.get(name)

@@ -30,7 +30,7 @@ _ADD = "INSERT INTO tokens VALUES (?, ?, strftime('%Y-%m-%dT%H:%M:%SZ', 'now', ?
 
 
 class JobStore:
-    """The SQLite file at `path`. All threads share a connection to read one job.
+    """The SQLite file at `path`. All threads share one connection for `get` and `check`.
 
     Raises `StoreError` if the file is missing, foreign, damaged or locked (reads: 1 s; writes: 10).
     """
@@ -46,12 +46,12 @@ class JobStore:
         self._version: tuple[object, ...] = ()
 
     def get(self, sha256: str, job_id: str) -> tuple[str | None, Job | None]:
-        """Return whose token has this digest, and the job of this UUID in any letter case, or None.
+        """Return the client whose token has this digest, and the job of this id in any letter case.
 
-        Both are None if the token is unknown, revoked or expired: then the job is not read.
+        A job that is not there is None. Without a valid token both are, and no job is read.
         """
         row = self._read(_GET, sha256, job_id.lower()) or (None, None)
-        return row[0], None if row[1] is None else row[1:]
+        return row[0], (row[1:] if row[1] is not None else None)  # row[1] is its job_id
 
     def check(self) -> bool:
         """Return whether there is a token. Raise `StoreError` if the file cannot be served."""
@@ -107,7 +107,7 @@ class JobStore:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if not self.path.exists():
-                self.path.touch()  # as the umask says: SQLite would not let a group write
+                self.path.touch()  # 666 less the umask: SQLite makes 644, which no group can write
         except OSError as error:
             raise StoreError.of("make", self.path, error) from error
         with self._opened("make") as connection:

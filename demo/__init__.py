@@ -28,7 +28,7 @@ def make(path: Path) -> None:
                 Path(f"{path}{suffix}").unlink(missing_ok=True)
             new.replace(path)
     except (OSError, sqlite3.Error) as error:
-        if _version(path) != version:  # else another process was quicker, as Windows tells
+        if _version(path) != version:  # else another process was first: Windows then says no
             remedy = "its folder needs room and write permission; or set FLASK_DATABASE"
             raise StoreError(f"cannot make the demo {path}: {error}: {remedy}") from error
 

@@ -28,7 +28,7 @@ ADDS = "sqlite3 FILE < schema.sql, or flask jobs init, adds it"
 OTHER = ": another version made it"
 FAULTS = {
     "missing": Fault(Path.unlink, "flask jobs init makes it; without FLASK_DATABASE a start"),
-    "a folder": Fault(make_folder, "name a file in a folder"),
+    "a folder": Fault(make_folder, "name a file; each part"),
     "empty": Fault(lambda path: os.truncate(path, 0), f"no such table: .*: {ADDS}"),
     "foreign": Fault(lambda path: path.write_bytes(b"no database " * 1000), "not a database: name"),
     "truncated": Fault(lambda path: os.truncate(path, 5000), "malformed: .* put a whole copy"),

@@ -152,7 +152,7 @@ def test_an_older_sqlite_is_named(database: Path, monkeypatch: Patch) -> None:
 def test_a_database_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     link = tmp_path / "link.db"
     link.symlink_to(tmp_path / "nothing" / "jobs.db")
-    for path, remedy in ((link, "let this user"), (Path(__file__, "jobs.db"), "name a file in a")):
+    for path, remedy in ((link, "let this user"), (Path(__file__, "jobs.db"), "name a file; each")):
         with pytest.raises(StoreError, match=f"^cannot make {path}: .*: {remedy}"):
             JobStore(path).init()
 

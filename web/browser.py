@@ -76,7 +76,7 @@ def allow_origins(app: Flask, setting: object, paths: list[str]) -> None:
         expose_headers=["ETag", "Retry-After", "X-Request-Id", "WWW-Authenticate"],
         max_age=600,  # seconds that a browser remembers a preflight
         send_wildcard=True,
-        vary_header=False,  # it leaves it out for an origin that is not let in
+        vary_header=False,  # see `vary`: flask-cors has none for an origin kept out
         intercept_exceptions=False,  # answer_error does
     )
 

@@ -1,4 +1,4 @@
-"""Flask with request ids, a log and problems; quicker, as tools/benchmarks/RESULTS.md shows."""
+"""Flask with request ids, a log, problems and bearer tokens, made quicker: see RESULTS.md."""
 
 import json
 import logging
@@ -17,8 +17,8 @@ from werkzeug.datastructures import Authorization, Headers
 from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.routing import MapAdapter, Rule
 
-CLIENT = "bulk_action_jobs.client"  # the name of the client, or None if its token is unknown
-JOB = "bulk_action_jobs.job"  # the job that it asked for, or None
+CLIENT = "bulk_action_jobs.client"  # the client's name, or None without a valid token
+JOB = "bulk_action_jobs.job"  # the job that it asks for, as `bearer_auth` read it, or None
 to_json = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
 _VALID_ID = re.compile("[A-Za-z0-9._-]{1,128}")
 _log = logging.getLogger("bulk_action_jobs")
@@ -70,9 +70,9 @@ class ServiceFlask(flask.Flask):
         return body
 
     def create_url_adapter(self, request: flask.Request | None) -> MapAdapter | None:
-        """Match a job's path, for whose request there is no `url_for`; else ignore the host."""
+        """Match a GET of a job here: it has no `url_for`. Match all else by path, not by host."""
         if request is None or self.config["TRUSTED_HOSTS"] or self.config["SERVER_NAME"]:
-            return super().create_url_adapter(request)  # the configuration names hosts
+            return super().create_url_adapter(request)  # no request, or hosts are set
         folder, _, job_id = request.path.rpartition("/")
         if request.method == "GET" and job_id and f"{folder}/<id>" == self.job_rule.rule:
             request.url_rule, request.view_args = self.job_rule, {"id": job_id}
