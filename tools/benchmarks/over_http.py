@@ -139,8 +139,8 @@ def load(server: Server, database: Path, body: Path) -> Load:
 def loads(database: Path, body: Path, rounds: int) -> dict[str, Load]:
     """Return what each server did, the medians of `rounds`. `body` is what the bare one sends."""
     samples: dict[str, list[Load]] = {server.name: [] for server in SERVERS}
-    for _ in range(rounds):
-        for server in SERVERS:
+    for number in range(rounds):
+        for server in SERVERS if number % 2 else reversed(SERVERS):  # not always after the same one
             samples[server.name].append(load(server, database, body))
     return {name: Load(*map(median, zip(*sample, strict=True))) for name, sample in samples.items()}
 

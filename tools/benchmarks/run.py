@@ -51,7 +51,7 @@ def main(quick: bool, save: bool) -> None:
     logging.disable()
     counts = [1_000, 10_000] if quick else [1_000, 100_000, 1_000_000]
     count = counts[1]
-    rounds, http_rounds = (20, 1) if quick else (200, 5)
+    rounds, http_rounds = (20, 1) if quick else (200, 10)
     day = f"{datetime.now(UTC):%Y-%m-%d}{', --quick' if quick else ''}"
     sections = [
         f"# Benchmarks\n\n![{TITLE}: the first table has the figures.]({PLOT.name})\n",
