@@ -348,7 +348,7 @@ UNUSUAL: tuple[tuple[Job, str], ...] = (
     ({"executed_at": "0001-01-01T00:00:00Z"}, "a time before the year 2"),
     (WAITING | {"scheduled_at": "0001-01-01T00:00:00Z"}, "a time before the year 2"),
     ({"created_at": "9999-12-31T23:59:59.5-23:59"}, "times in the wrong order"),
-    ({"executed_at": "2026-05-16T11:00:02+02:01"}, "times in the wrong order"),
+    (RUNNING | {"executed_at": "2026-05-16T11:00:02+02:01"}, "times in the wrong order"),
     ({"completed_at": "2026-05-16T11:01:37+03:00"}, "times in the wrong order"),
     ({"updated_at": "2026-05-16T09:01:37.184466Z"}, "times in the wrong order"),
     (WAITING, ""),
